@@ -1,1 +1,1 @@
-"""To be described."""
+"""Local stores of a shard: a cache of its changelog, on disk (RocksDB) or in memory."""

@@ -1,0 +1,70 @@
+"""The port of a shard's local store: what the worker needs, and nothing of how it is kept.
+
+The store is a cache of the changelog with its position inside: it may lag behind Kafka, it never
+holds anything that Kafka has not committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from orchestrator.core.state import Timer
+
+LAYOUT_VERSION = 1
+"""Of keys and families. A store of another layout is set aside and rebuilt from the changelog."""
+
+
+class Batch(NamedTuple):
+    """What one committed transaction, or a piece of the changelog, does to one shard's store."""
+
+    position: int
+    """Offset of the next changelog record to read: everything below it is in this store."""
+    synced_at_ms: int
+    """When the store was last known to hold all that was committed (ms since the epoch)."""
+    cursor: bytes | None = None
+    """The shard's cursor record; None leaves the stored one as it is."""
+    puts: Mapping[str, bytes] = {}
+    """Saga id to snapshot."""
+    deletes: tuple[str, ...] = ()
+    """Saga ids that are forgotten. One that is not there is no error."""
+    timers_added: tuple[Timer, ...] = ()
+    timers_removed: tuple[Timer, ...] = ()
+    """Removed first, added second: a timer in both is armed afterwards."""
+
+
+class ShardStore(Protocol):
+    """One shard's states, timer index and cursor. One owner, one thread.
+
+    Every method raises `CorruptStore` if the files cannot be read, and `StateError` once closed.
+    """
+
+    def get(self, saga_id: str) -> bytes | None:
+        """Snapshot of a saga, None if it is not here."""
+
+    def cursor(self) -> bytes | None:
+        """The last cursor applied, None in a new store."""
+
+    def position(self) -> int:
+        """Offset of the next changelog record to read; 0 in a new store."""
+
+    def synced_at_ms(self) -> int:
+        """When the store last held all that was committed (ms since the epoch); 0 if new."""
+
+    def apply(self, batch: Batch) -> None:
+        """Take over a batch, all of it or nothing, whenever the process dies."""
+
+    def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
+        """At most `limit` timers with `due_ms <= now_ms`, the earliest first; they stay armed."""
+
+    def next_due_ms(self) -> int | None:
+        """When the earliest timer is due, None if none is armed."""
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Every saga id with its snapshot, in the order of the ids; not a point in time."""
+
+    def close(self) -> None:
+        """Release files and locks. Closing twice is no error."""
+
+    def destroy(self) -> None:
+        """Close, and delete everything on disk."""
