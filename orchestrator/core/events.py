@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 class SagaStarted(NamedTuple):
     """The saga exists. `due_ms` is its deadline."""
 
+    saga_id: str
     definition: str
     version: int
     fingerprint: int
