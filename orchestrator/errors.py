@@ -5,6 +5,8 @@
     OrchestratorError
     ├─ DefinitionError          the saga's author is wrong      raised when built, never at run time
     ├─ CommandRejected          the caller is wrong             raised at the CLI/client edge only
+    │  ├─ NotFound              what the command names does not exist
+    │  └─ TimedOut              the caller's own time limit ran out; nothing else is wrong
     ├─ DecodeError              the bytes are wrong             dead-lettered, never stops a shard
     │  ├─ LimitExceeded         larger or more than allowed; nothing was decoded
     │  ├─ UnknownSchema         no schema has this fingerprint or id
@@ -19,6 +21,7 @@
     │  ├─ Fenced                another owner exists: drop the shard, do nothing else
     │  └─ Doubtful              the outcome is unknown: rotate the producer, reload the cursor
     ├─ ConfigurationError       refuses to start; says the setting, the value, the allowed range
+    │  └─ Unreachable           no broker answers at the address configured
     └─ LocalKafkaError          the development broker cannot be fetched or started
 
 Texts are for people. Code branches on the class and on the fields, never on the text.
@@ -53,6 +56,18 @@ class CommandRejected(OrchestratorError):
         super().__init__(f"{reason}: {text}")
         self.reason = reason
         self.text = text
+
+
+class NotFound(CommandRejected):
+    """What the command names does not exist."""
+
+    operator_action = "Look for it with `saga list` or `saga dead-letters`."
+
+
+class TimedOut(CommandRejected):
+    """The time that the caller allowed ran out; what was begun goes on all the same."""
+
+    operator_action = "See where it stands with `saga show`."
 
 
 class DecodeError(OrchestratorError):
@@ -128,6 +143,12 @@ class ConfigurationError(OrchestratorError):
     """A setting is wrong. The text names the setting, its value and what is allowed."""
 
     operator_action = "Correct the setting named."
+
+
+class Unreachable(ConfigurationError):
+    """No broker answers. The text names the address."""
+
+    operator_action = "Check --bootstrap-servers (or SAGA_BOOTSTRAP_SERVERS); `saga dev` starts a Kafka of its own."
 
 
 class LocalKafkaError(OrchestratorError):
