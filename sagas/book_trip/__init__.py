@@ -1,0 +1,1 @@
+"""Book a trip: a seat, a room, the payment, and last of all the ticket."""

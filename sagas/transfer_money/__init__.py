@@ -1,0 +1,1 @@
+"""Transfer money between two accounts: what is taken is given, or given back."""
