@@ -1,0 +1,319 @@
+"""`LocalKafka`: a real Apache Kafka for development and tests, from nothing."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from orchestrator.errors import LocalKafkaError
+from orchestrator.local_kafka import probe
+from orchestrator.local_kafka.backend import Backend, Handle, ProcessBackend
+from orchestrator.local_kafka.progress import OnProgress, Phase, Progress, silent
+from orchestrator.local_kafka.settings import LOOPBACK, Node, free_ports, properties
+
+# A cold broker on a busy two-core machine takes 10 s, three of them 30 s.
+_READY_TIMEOUT_S = 120.0
+_FORMAT_TIMEOUT_S = 60.0
+# A clean stop takes 1 to 2 s. A broker of a cluster that has lost its quorum never finishes one.
+_STOP_GRACE_S = 15.0
+_SHOWN_LOG_LINES = 12
+_ALLOWED_NODE_COUNTS = (1, 3)
+
+
+class LocalKafka:
+    """An Apache Kafka 4.4 cluster of one node or three on this machine, on loopback only.
+
+    A context manager; or call `start` and `stop`. It ends when this process ends, however that
+    comes about. What it writes goes to one directory, deleted at the end unless it was given.
+    """
+
+    def __init__(
+        self,
+        nodes: Literal[1, 3] = 1,
+        data_dir: Path | None = None,
+        *,
+        backend: Literal["process", "docker"] = "process",
+        on_progress: OnProgress = silent,
+        port: int = 0,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe the cluster; nothing happens before `start`.
+
+        Args:
+            nodes: 1, or 3 with replication 3 and two replicas in sync.
+            data_dir: Where to keep the data from one start to the next. None: thrown away.
+            backend: Java processes of this machine, or containers of its Docker engine.
+            on_progress: Told about every step forward; see `shown_progress`.
+            port: Port of the first node for clients; 0 picks a free one at each start.
+            settings: Broker settings that win over ours.
+
+        Raises:
+            LocalKafkaError: `nodes` is neither 1 nor 3.
+        """
+        if nodes not in _ALLOWED_NODE_COUNTS:
+            raise LocalKafkaError(f"A local cluster has 1 node or 3, not {nodes}.")
+        self._node_count = nodes
+        self._kept_dir = data_dir
+        self._backend_name = backend
+        self._on_progress = on_progress
+        self._port = port
+        self._settings = dict(settings or {})
+        self._directory: Path | None = None
+        self._backend: Backend | None = None
+        self._nodes: tuple[Node, ...] = ()
+        self._running: dict[int, Handle] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client's `bootstrap.servers` wants: every node, running or not."""
+        return ",".join(node.address for node in self.nodes)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes, by id from 1.
+
+        Raises:
+            LocalKafkaError: The cluster was not started.
+        """
+        if not self._nodes:
+            raise LocalKafkaError("This local cluster is not started.")
+        return self._nodes
+
+    @property
+    def running_nodes(self) -> tuple[Node, ...]:
+        """The nodes whose process or container is alive."""
+        return tuple(
+            node
+            for node in self._nodes
+            if node.id in self._running and self._running[node.id].exit_code is None
+        )
+
+    def start(self) -> None:
+        """Fetch what is missing, start all nodes, return when all of them answer.
+
+        Raises:
+            LocalKafkaError: It cannot; the text says why and how to go on. Nothing is left running.
+        """
+        if self._nodes:
+            raise LocalKafkaError("This local cluster is started already.")
+        try:
+            self._start()
+        except BaseException:
+            self._kill_all()
+            self._nodes = ()
+            raise
+
+    def stop(self) -> None:
+        """Stop all nodes and delete the data unless `data_dir` was given. Idempotent."""
+        if self._kept_dir is None:
+            self._kill_all()  # nothing to save, so no reason to wait
+            if self._directory:
+                shutil.rmtree(self._directory, ignore_errors=True)
+        else:
+            self._stop_all()
+        self._nodes = ()
+        self._directory = None
+
+    def stop_node(self, node_id: int) -> None:
+        """Stop one node in an orderly way; SIGKILL if that takes too long."""
+        self._handle(node_id).stop(_STOP_GRACE_S)
+        del self._running[node_id]
+
+    def kill_node(self, node_id: int) -> None:
+        """Kill one node with SIGKILL, as a crash would. Its data stays."""
+        self._handle(node_id).kill()
+        del self._running[node_id]
+
+    def start_node(self, node_id: int) -> None:
+        """Start a node that was stopped or killed, with its data and ports; wait until it answers.
+
+        Raises:
+            LocalKafkaError: It runs already, there is no such node, or it does not come up.
+        """
+        node = self._node(node_id)
+        if node_id in self._running:
+            raise LocalKafkaError(f"Node {node_id} runs already.")
+        self._launch(node)
+        self._await_ready()
+
+    def restart_node(self, node_id: int) -> None:
+        """Stop a node in an orderly way and start it again."""
+        self.stop_node(node_id)
+        self.start_node(node_id)
+
+    def _start(self) -> None:
+        self._backend = _backend(self._backend_name)
+        self._backend.prepare(self._on_progress)
+        self._nodes = self._lay_out()
+        for node in self._nodes:
+            node.directory.mkdir(parents=True, exist_ok=True)
+            node.properties_path.write_text(properties(node, self._nodes, self._settings))
+        self._format()
+        for node in self._nodes:
+            self._launch(node)
+        self._await_ready()
+
+    def _lay_out(self) -> tuple[Node, ...]:
+        self._directory = self._kept_dir or Path(tempfile.mkdtemp(prefix="saga-kafka-"))
+        kept_count = sum(1 for _ in self._directory.glob("node-*"))
+        if kept_count not in {0, self._node_count}:
+            raise LocalKafkaError(
+                f"{self._directory} holds a cluster of {kept_count} nodes, not"
+                f" {self._node_count}: use that number, another directory, or delete it."
+            )
+        ports = free_ports(2 * self._node_count)
+        if self._port:
+            ports[0] = self._port
+        return tuple(
+            Node(
+                id=node_id,
+                client_port=ports.pop(0),
+                controller_port=ports.pop(),
+                directory=self._directory.absolute() / f"node-{node_id}",
+            )
+            for node_id in range(1, self._node_count + 1)
+        )
+
+    def _format(self) -> None:
+        """Give new nodes their identity; all at once, since each costs a start of Java."""
+        new = [node for node in self._nodes if not (node.data_dir / "meta.properties").exists()]
+        if not new:
+            return
+        cluster_id = _cluster_id(self._nodes)
+        running = [
+            (
+                node,
+                self._java(node, "kafka.tools.StorageTool", *_format_arguments(cluster_id, node)),
+            )
+            for node in new
+        ]
+        for done_count, (node, handle) in enumerate(running):
+            self._report(Phase.FORMAT, f"node {node.id}", done_count, len(new))
+            try:
+                code = handle.wait(_FORMAT_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                handle.kill()
+                code = -1
+            if code != 0:
+                raise LocalKafkaError(_failure(node, "its storage could not be formatted"))
+        self._report(Phase.FORMAT, "", len(new), len(new))
+
+    def _launch(self, node: Node) -> None:
+        self._running[node.id] = self._java(node, "kafka.Kafka", str(node.properties_path))
+
+    def _java(self, node: Node, *arguments: str) -> Handle:
+        if self._backend is None:
+            raise LocalKafkaError("This local cluster is not started.")
+        with as_file(files(__package__) / "log4j2.xml") as logging:
+            shutil.copyfile(logging, node.directory / "log4j2.xml")
+        options = (
+            f"-Dlog4j2.configurationFile={node.directory / 'log4j2.xml'}",
+            f"-Dsaga.log={node.log_path}",
+        )
+        thrown_away = self._directory if self._kept_dir is None else None
+        return self._backend.launch(node, (*options, *arguments), thrown_away)
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        waiting = [node for node in self._nodes if node.id in self._running]
+        count = len(waiting)
+        while waiting:
+            node = waiting[0]
+            self._report(Phase.START, f"node {node.id}", count - len(waiting), count)
+            if self._answers(node, count):
+                waiting.pop(0)
+                continue
+            if self._running[node.id].exit_code is not None:
+                raise LocalKafkaError(_failure(node, "it ended while it was starting"))
+            if time.monotonic() > deadline:
+                raise LocalKafkaError(_failure(node, f"no answer within {_READY_TIMEOUT_S:.0f} s"))
+            probe.pause()
+        self._report(Phase.READY, self.bootstrap_servers, count, count)
+
+    def _answers(self, node: Node, expected_count: int) -> bool:
+        if not probe.accepts(LOOPBACK, node.client_port):
+            return False
+        return probe.broker_count(node.address, timeout_s=2) >= expected_count
+
+    def _stop_all(self) -> None:
+        """All together: the last one of a quorum cannot stop in order and would use up its grace."""
+        handles = list(self._running.values())
+        self._running.clear()
+        for handle in handles:
+            handle.stop(_STOP_GRACE_S)
+
+    def _kill_all(self) -> None:
+        for handle in self._running.values():
+            handle.kill()
+        self._running.clear()
+
+    def _node(self, node_id: int) -> Node:
+        for node in self.nodes:
+            if node.id == node_id:
+                return node
+        raise LocalKafkaError(f"There is no node {node_id}, only 1 to {len(self.nodes)}.")
+
+    def _handle(self, node_id: int) -> Handle:
+        self._node(node_id)
+        if node_id not in self._running:
+            raise LocalKafkaError(f"Node {node_id} does not run.")
+        return self._running[node_id]
+
+    def _report(self, phase: Phase, what: str, done: int, total: int) -> None:
+        self._on_progress(Progress(phase, what, done, total))
+
+
+def _backend(name: str) -> Backend:
+    if name == "docker":
+        raise LocalKafkaError("The docker backend is not there yet.")
+
+    return ProcessBackend()
+
+
+def _cluster_id(nodes: tuple[Node, ...]) -> str:
+    """The id of the cluster that is there already, or a new one."""
+    for node in nodes:
+        meta = node.data_dir / "meta.properties"
+        if meta.exists():
+            lines = dict(
+                line.split("=", 1) for line in meta.read_text().splitlines() if "=" in line
+            )
+            return lines["cluster.id"]
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _format_arguments(cluster_id: str, node: Node) -> tuple[str, ...]:
+    return ("format", f"--cluster-id={cluster_id}", f"--config={node.properties_path}")
+
+
+def _failure(node: Node, what: str) -> str:
+    lines = [
+        line
+        for path in (node.output_path, node.log_path)
+        if path.exists()
+        for line in path.read_text(errors="replace").splitlines()
+        if "ERROR" in line or "Exception" in line or "FATAL" in line
+    ]
+    shown = "\n".join(lines[-_SHOWN_LOG_LINES:]) or "(its logs name no error)"
+    return f"Kafka node {node.id} failed: {what}.\n{shown}\nIts logs: {node.directory}"

@@ -1,0 +1,46 @@
+"""One Kafka for the whole session, shared by every test that asks for it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+
+from orchestrator.local_kafka import LocalKafka
+
+BOOTSTRAP_SERVERS = "SAGA_TEST_BOOTSTRAP_SERVERS"
+BACKEND = "SAGA_TEST_KAFKA"
+_SYSTEM_FIXTURES = {"kafka", "schema_registry"}
+
+
+class ExistingKafka:
+    """A cluster that somebody else runs, named in SAGA_TEST_BOOTSTRAP_SERVERS."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what needs a broker, so that `-m 'not system'` is the quick half."""
+    for item in items:
+        if _SYSTEM_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """The session's broker: `kafka.bootstrap_servers`. Use `topic_prefix` to keep tests apart."""
+    existing = os.environ.get(BOOTSTRAP_SERVERS)
+    if existing:
+        yield ExistingKafka(existing)
+        return
+    with LocalKafka(backend=os.environ.get(BACKEND, "process")) as started:
+        yield started
+
+
+@pytest.fixture
+def topic_prefix(request):
+    """A prefix for topics and groups that no other test and no earlier run uses."""
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[:40].strip("-")
+    return f"{name}-{uuid.uuid4().hex[:8]}"
