@@ -68,3 +68,17 @@ class ShardStore(Protocol):
 
     def destroy(self) -> None:
         """Close, and delete everything on disk."""
+
+
+class Stores(Protocol):
+    """The stores of one worker, by shard."""
+
+    def open(self, shard: int) -> ShardStore:
+        """Open or create the store of a shard.
+
+        Raises CorruptStore if it cannot be read (then `set_aside` and open again), and
+        ConfigurationError if another process holds it or the folder cannot be written.
+        """
+
+    def set_aside(self, shard: int) -> None:
+        """Move the store of a shard, which is not open, out of the way; keep it for a person."""

@@ -1,0 +1,52 @@
+"""How keys are spelled on disk: pure functions on bytes. Bytewise order is the order that we need.
+
+A change here is a new `LAYOUT_VERSION`.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from orchestrator.core.state import Timer
+
+CURSOR = b"cursor"
+LAYOUT = b"layout"
+PROGRESS = b"progress"
+"""Position and synced_at: two numbers that are always written together."""
+
+_DUE = struct.Struct(">Q")
+_STEP = struct.Struct(">I")
+_PROGRESS = struct.Struct(">qq")
+_END = b"\x00"
+
+
+def saga_id(key: bytes) -> str:
+    """The id in a snapshot's key: the id itself, in ASCII, so that keys are sorted as ids are."""
+    return key.decode("ascii")
+
+
+def timer_key(timer: Timer) -> bytes:
+    """Key of a timer: sorted as `Timer` tuples are, by due time first.
+
+    The id ends with a zero byte, below every character of an id; steps count from -1.
+    """
+    due = _DUE.pack(timer.due_ms)
+    return due + timer.saga_id.encode("ascii") + _END + _STEP.pack(timer.step + 1)
+
+
+def timer(key: bytes) -> Timer:
+    """The timer in a key."""
+    (due_ms,) = _DUE.unpack_from(key)
+    (step,) = _STEP.unpack_from(key, len(key) - _STEP.size)
+    return Timer(due_ms, key[_DUE.size : -_STEP.size - 1].decode("ascii"), step - 1)
+
+
+def progress(position: int, synced_at_ms: int) -> bytes:
+    """Value of `PROGRESS`."""
+    return _PROGRESS.pack(position, synced_at_ms)
+
+
+def read_progress(value: bytes) -> tuple[int, int]:
+    """Position and synced_at_ms."""
+    position, synced_at_ms = _PROGRESS.unpack(value)
+    return position, synced_at_ms

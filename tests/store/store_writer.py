@@ -1,0 +1,35 @@
+"""Child of `test_store_rocks.py`: applies batches until it is killed, telling each that is in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from orchestrator.core.state import Timer
+from orchestrator.store.base import Batch
+from orchestrator.store.rocks import RocksStores, StoreSettings
+
+
+def main() -> None:
+    settings = StoreSettings(cache_bytes=1 << 20, write_buffer_bytes=1 << 18)
+    store = RocksStores(Path(sys.argv[1]), settings).open(1)
+    number = store.position()
+    while True:
+        number += 1
+        value = b"%d" % number
+        store.apply(
+            Batch(
+                position=number,
+                synced_at_ms=number,
+                cursor=value,
+                puts={"saga-a": value, "saga-b": value},
+                timers_added=(Timer(number, "saga-a", 0),),
+                timers_removed=(Timer(number - 1, "saga-a", 0),),
+            )
+        )
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

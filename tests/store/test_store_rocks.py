@@ -1,0 +1,124 @@
+"""The store on disk: the contract, and what only a disk can do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from contract.shard_store import ShardStoreContract
+from orchestrator.core.state import Timer
+from orchestrator.errors import ConfigurationError, CorruptStore
+from orchestrator.store import rocks
+from orchestrator.store.base import Batch
+from orchestrator.store.rocks import RocksStores, StoreSettings
+
+SMALL = StoreSettings(cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+
+
+@pytest.fixture
+def stores(tmp_path):
+    return RocksStores(tmp_path / "data", SMALL)
+
+
+class TestRocksStore(ShardStoreContract):
+    @pytest.fixture
+    def stores(self, stores):
+        return stores
+
+
+def test_a_folder_in_use_is_refused_and_free_after_close(stores):
+    store = stores.open(1)
+    with pytest.raises(ConfigurationError, match="open in another process"):
+        stores.open(1)
+
+    listing = store.items()
+    store.close()
+    stores.open(1).close()
+    del listing
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigurationError, match="data_dir"):
+        RocksStores(tmp_path / "file" / "below", SMALL).open(0)
+
+
+@pytest.mark.parametrize("broken", ["MANIFEST-*", "CURRENT", "*.sst"])
+def test_broken_files_are_corruption_and_can_be_set_aside(tmp_path, stores, broken):
+    for _ in range(2):
+        store = stores.open(1)
+        store.apply(Batch(position=1, synced_at_ms=1, puts={"a": b"1" * 100}))
+        store._handles.database.flush()
+        store.close()
+        for path in (tmp_path / "data" / "shard-001").glob(broken):
+            path.write_bytes(b"junk")
+        with pytest.raises(CorruptStore):
+            _use(stores)
+        stores.set_aside(1)
+
+    assert stores.open(1).position() == 0
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "shard-001",
+        "shard-001.corrupt-1",
+        "shard-001.corrupt-2",
+    ]
+
+
+def _use(stores):
+    store = stores.open(1)
+    try:
+        store.get("a")
+    finally:
+        store.close()
+
+
+def test_another_layout_is_refused(stores, monkeypatch):
+    stores.open(1).close()
+    monkeypatch.setattr(rocks, "_LAYOUT", b"2")
+
+    with pytest.raises(CorruptStore, match="layout"):
+        stores.open(1)
+    monkeypatch.undo()
+    stores.open(1).close()
+
+
+def test_the_past_is_buried_without_the_living(stores, monkeypatch):
+    monkeypatch.setattr(rocks, "_GRAVES_COUNT_MAX", 10)
+    store = stores.open(1)
+    timers = tuple(Timer(due, "a", 0) for due in range(40))
+    store.apply(Batch(position=1, synced_at_ms=0, timers_added=timers))
+    for start in range(0, 30, 5):
+        batch = Batch(position=1, synced_at_ms=0, timers_removed=timers[start : start + 5])
+        store.apply(batch)
+    store.close()
+
+    store = stores.open(1)
+    assert store.due(100, 100) == timers[30:]
+    store.close()
+
+
+def test_a_killed_writer_leaves_whole_batches(tmp_path):
+    """States, timers and cursor of batch n are all there or all absent, whenever it dies."""
+    folder = tmp_path / "data"
+    script = Path(__file__).with_name("store_writer.py")
+    last = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE
+        ) as writer:
+            for _ in range(200):
+                reported = int(writer.stdout.readline())
+            os.kill(writer.pid, signal.SIGKILL)
+        store = RocksStores(folder, SMALL).open(1)
+        number = store.position()
+        assert number >= reported > last
+        assert store.cursor() == b"%d" % number
+        assert store.get("saga-a") == store.get("saga-b") == b"%d" % number
+        assert store.due(1 << 60, 10) == (Timer(number, "saga-a", 0),)
+        last = number
+        store.close()
