@@ -1,1 +1,1 @@
-"""To be described."""
+"""What operators see: structured logs and counters. It is handed values and imports no shell."""

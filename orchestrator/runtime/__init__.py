@@ -1,1 +1,1 @@
-"""To be described."""
+"""The imperative shell: one loop, one thread, one transaction at a time."""

@@ -1,0 +1,72 @@
+"""Every number of the worker, with its unit, its default and the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.ids import is_id
+from orchestrator.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How a worker runs. Kafka's own settings are in `KafkaSettings`."""
+
+    group: str = "saga"
+    """Consumer group of all workers of one installation. Default `saga`, as the topics' prefix."""
+    ordinal: int = 0
+    """Number of this worker, from 0. No two running workers share one: it is their identity."""
+    state_directory: str = "saga-state"
+    """Where the local stores lie, one directory a worker. Losing it costs a restore, no data."""
+    batch_count_max: int = 500
+    """Inputs a transaction. 300 loses a quarter of the rate, 100 half; above 500 gains nothing."""
+    timers_count_max: int = 200
+    """Due timers a shard and transaction: a burst must leave room for new inputs."""
+    poll_timeout_ms: int = 100
+    """Longest wait for a first input, in ms; bounds how late a timer fires on an idle worker."""
+    cache_count_max: int = 20_000
+    """Decoded sagas kept in memory a shard. Saves a read and a decode (about 8 us) an input."""
+    record_bytes_max: int = 900_000
+    """Largest record the worker writes, in bytes; below Kafka's default of 1,048,576 a batch."""
+    restore_slice_ms: int = 200
+    """How long a restore may keep the loop from polling, in ms; far below max.poll.interval."""
+    restore_count_max: int = 1_000
+    """Changelog records a write batch while restoring: 2.7 us a record at 1,000."""
+    committed_timeout_ms: int = 500
+    """How long to wait for pending offsets of a dead predecessor before looking again, in ms."""
+    fenced_patience_ms: int = 4_000
+    """After being fenced, how long to see whether another process has our identity, in ms. Longer
+    than a heartbeat, by which the group would tell us."""
+    rotate_backoff_ms: int = 1_000
+    """Pause between attempts to get a new producer while brokers are away, in ms."""
+    delete_retention_ms: int = 7 * 24 * 3_600_000
+    """`delete.retention.ms` of the changelog, in ms. A store that was out of touch for half of it
+    is rebuilt: tombstones that it has not seen may be gone."""
+    sync_interval_ms: int = 60_000
+    """How often an idle shard's store notes that it is up to date, in ms."""
+    postpone_ms: int = 60_000
+    """How long a timer rests that cannot be fired (definition missing, poison), in ms."""
+    report_interval_ms: int = 30_000
+    """How often the counters are logged, in ms. 0: never."""
+    accept_trimmed: bool = False
+    """Go on where inputs were deleted before they were read. Default: the shard is halted, since
+    accepted commands may be lost; set it once a person has looked."""
+
+    def __post_init__(self) -> None:
+        if not is_id(self.group):
+            raise ConfigurationError(f"group={self.group!r}: must be [A-Za-z0-9._-]{{1,128}}")
+        if not 0 <= self.ordinal <= 999:
+            raise ConfigurationError(f"ordinal={self.ordinal}: must be from 0 to 999")
+        for name in ("batch_count_max", "timers_count_max", "cache_count_max", "poll_timeout_ms"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name}={getattr(self, name)}: must be at least 1")
+
+    @property
+    def instance_id(self) -> str:
+        """Who this worker is, in the group and towards the transaction coordinator."""
+        return instance_id(self.group, self.ordinal)
+
+
+def instance_id(group: str, ordinal: int) -> str:
+    """Identity of a worker: zero-padded, since the assignor sorts bytewise."""
+    return f"{group}-{ordinal:03d}"
