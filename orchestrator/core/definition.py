@@ -228,6 +228,31 @@ class Definition:
         return next((step for step in self.steps if step.pivot), None)
 
     @cached_property
+    def places_read(self) -> frozenset[int]:
+        """Every step whose result something reads: an argument, a condition or the outcome."""
+        stack: list[Value | None] = [self.result]
+        for node in self.nodes:
+            if isinstance(node, Step):
+                stack.extend(node.arguments)
+            elif isinstance(node, Choose):
+                stack.append(node.condition)
+        seen: set[int] = set()
+        found: set[int] = set()
+        while stack:
+            value = stack.pop()
+            # Derived values share their inputs, so a walk without memory could take for ever.
+            if value is None or id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, Result):
+                found.add(value.step)
+            elif isinstance(value, Derived):
+                stack.extend(value.arguments)
+            elif isinstance(value, Chosen):
+                stack.extend((value.then, value.otherwise))
+        return frozenset(found)
+
+    @cached_property
     def participants(self) -> frozenset[str]:
         """Everyone who executes a step or a compensation of this definition."""
         undo = {step.undo.participant for step in self.steps if step.undo is not None}
