@@ -1,1 +1,1 @@
-"""To be described."""
+"""Audit and replay: what the topics prove, read by anyone with read rights, disturbing no one."""
