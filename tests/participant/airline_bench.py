@@ -1,0 +1,111 @@
+"""A small airline and a bench to run it on, without Kafka."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict
+
+from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.records import Reply, StepCommand
+from orchestrator.definition.payload import Command, Done, Participant, Payload
+from orchestrator.errors import MalformedPayload
+from orchestrator.participant.dispatch import Dispatcher
+from orchestrator.participant.handler import bind
+from orchestrator.participant.inbox import Inbox
+from orchestrator.participant.run import Runner
+
+airline = Participant("airline")
+REPLIES = "saga.replies.airline"
+
+
+class SeatReserved(Payload):
+    seat: str
+
+
+class SoldOut(Payload):
+    flight: str
+
+
+class ReserveSeat(Command[SeatReserved, SoldOut], to=airline):
+    flight: str
+
+
+class CancelSeat(Command[Done], to=airline):
+    flight: str
+
+
+class JsonCodec:
+    """A stand-in for the wire: what is tested here does not depend on its bytes."""
+
+    def decode_step_command(self, value):
+        try:
+            found = json.loads(value)
+            return StepCommand(**{**found, "payload": found["payload"].encode()})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MalformedPayload("malformed", str(error)) from error
+
+    def encode_reply(self, reply):
+        return json.dumps({**reply._asdict(), "payload": reply.payload.decode()}).encode()
+
+    def encode_dead_letter(self, letter):
+        return repr(letter).encode()
+
+
+class JsonPayloads:
+    def encode(self, value, kind):  # noqa: ARG002
+        return json.dumps(asdict(value)).encode()
+
+    def decode(self, value, kind):
+        try:
+            return kind(**json.loads(value))
+        except (ValueError, TypeError) as error:
+            raise MalformedPayload("malformed", str(error)) from error
+
+
+class Bench:
+    """Feeds commands to a dispatcher over a ledger that can be restarted."""
+
+    def __init__(self, ledger, handlers, executor=None, payload_bytes_max=10_000):
+        self.ledger = ledger
+        self.handlers = handlers
+        self.offsets = itertools.count()
+        self.check = lambda _envelope: None
+        self.executor = executor
+        self.payload_bytes_max = payload_bytes_max
+        self.start()
+
+    def start(self):
+        inbox = Inbox(JsonCodec(), self.check, REPLIES, 4)
+        runner = Runner(bind(self.handlers), JsonPayloads(), self.payload_bytes_max)
+        self.dispatcher = Dispatcher(inbox, runner, self.ledger, lambda: 1_000, self.executor)
+
+    def record(self, kind, saga="s1", step="seat", direction="do", attempt=1, **changes):
+        command = {
+            "effect": f"{saga}/{step}/{direction}/{attempt}",
+            "saga": saga,
+            "step": step,
+            "direction": direction,
+            "attempt": attempt,
+            "due_ms": 5_000,
+            "type": type(kind).__name__,
+            "reply_topic": REPLIES,
+            "reply_partition": 1,
+            "payload": json.dumps(asdict(kind)),
+        } | changes
+        return self.raw(json.dumps(command).encode(), key=saga.encode())
+
+    def raw(self, value, key=b"s1", headers=()):
+        origin = Origin("airline.commands", 0, next(self.offsets))
+        return Envelope(origin, key, value, headers, 0)
+
+    def process(self, *records, **options):
+        return self.dispatcher.process(records, **options)
+
+    def ask(self, *records):
+        return [read_reply(record) for record in self.process(*records).replies]
+
+
+def read_reply(record):
+    found = json.loads(record.value)
+    return Reply(**{**found, "payload": found["payload"].encode()})
