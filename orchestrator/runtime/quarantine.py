@@ -1,0 +1,99 @@
+"""What becomes of inputs that cannot be obeyed: dead letters, and the search for a poisoned one.
+
+An input that raises is caught alone, since each is decided on its own. Only a transaction that
+fails as a whole hides its culprit: then the batch is halved until a single input fails by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.records import DeadLetter
+from orchestrator.core.state import Timer
+
+Work: TypeAlias = Origin | Timer
+"""What a batch is made of."""
+
+HEADERS_KEPT_MAX = 32
+"""Headers of the original that a dead letter keeps: a record may carry thousands."""
+HEADER_KEPT_BYTES = 1_024
+"""Bytes kept of each of them."""
+TEXT_LENGTH_MAX = 1_000
+FAILURES_MAX = 3
+"""How often a batch of one must fail before its only input is parked. More than one: brokers that
+are restarting fail transactions as well."""
+
+
+class Refusal(NamedTuple):
+    """Why an input is not obeyed. `reason` is a stable code, `text` for people."""
+
+    reason: str
+    text: str
+
+
+def dead_letter(
+    envelope: Envelope, refusal: Refusal, *, at_ms: int, worker: str, value_bytes_max: int
+) -> DeadLetter:
+    """Make the record that keeps a refused input; what is too large of it is cut, and says so."""
+    text, value, key = refusal.text, envelope.value, envelope.key
+    if value is not None and len(value) > value_bytes_max:
+        text = f"{text} (value of {len(value)} bytes, the first {value_bytes_max} kept)"
+        value = value[:value_bytes_max]
+    if key is not None and len(key) > HEADER_KEPT_BYTES:
+        text = f"{text} (key of {len(key)} bytes, the first {HEADER_KEPT_BYTES} kept)"
+        key = key[:HEADER_KEPT_BYTES]
+    headers = envelope.headers[:HEADERS_KEPT_MAX]
+    if len(headers) < len(envelope.headers):
+        text = f"{text} ({len(envelope.headers)} headers, the first {HEADERS_KEPT_MAX} kept)"
+    return DeadLetter(
+        reason=refusal.reason,
+        text=text[:TEXT_LENGTH_MAX],
+        origin=envelope.origin,
+        key=key,
+        value=value,
+        headers=tuple(
+            (name[:HEADER_KEPT_BYTES], None if held is None else held[:HEADER_KEPT_BYTES])
+            for name, held in headers
+        ),
+        timestamp_ms=envelope.timestamp_ms,
+        at_ms=at_ms,
+        worker=worker,
+    )
+
+
+class Bisection:
+    """Narrows a failing batch down to the one input that makes it fail.
+
+    Say `failed` with the work of a batch whose transaction was refused for its content, and
+    `succeeded` after each clean one; take at most `count_max` inputs into the next.
+    """
+
+    def __init__(self, count_max: int) -> None:
+        self._full = count_max
+        self.count_max = count_max
+        self._suspect: Work | None = None
+        self._failures_count = 0
+        self.poisoned: set[Work] = set()
+        """Found guilty: to be parked instead of being decided on."""
+
+    def failed(self, work: Sequence[Work]) -> None:
+        """Take note of a batch that failed."""
+        if len(work) > 1:
+            self.count_max = len(work) // 2
+            return
+        self.count_max = 1
+        suspect = work[0] if work else None
+        self._failures_count = self._failures_count + 1 if suspect == self._suspect else 1
+        self._suspect = suspect
+        if suspect is not None and self._failures_count >= FAILURES_MAX:
+            self.poisoned.add(suspect)
+
+    def succeeded(self, work: Sequence[Work]) -> None:
+        """Take note of a batch that was committed: grow again, gently."""
+        if self.count_max < self._full:
+            self.count_max = min(self._full, self.count_max * 2)
+            self._suspect = None
+        if self.poisoned:
+            self.poisoned.difference_update(work)

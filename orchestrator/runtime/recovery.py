@@ -1,0 +1,437 @@
+"""Taking shards over: from files on disk and a log to a shard that may decide.
+
+A take-over is a generator that works in slices and yields between them, so that the loop goes on
+polling: it yields True when it would go on at once, False when it waits for something. The steps
+are those of docs/internals.md. Doubt about a commit ends here too: after the producer is replaced
+the changelog says whether the transaction happened, and the inputs are read again from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from orchestrator.codec.envelope import Envelope
+from orchestrator.codec.records import Cursor
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.state import Timer, timers
+from orchestrator.errors import CorruptStore, DecodeError, Retriable, StateError
+from orchestrator.kafka.base import GroupMember, Position, Reader, Source, TopicPartition
+from orchestrator.observability.counters import Counters
+from orchestrator.observability.log import Log
+from orchestrator.runtime.batch import SNAPSHOT_KEY
+from orchestrator.runtime.clock import Clock
+from orchestrator.runtime.crash_points import CrashPoint, reach
+from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.transaction import CURSOR_KEY, Transactor
+from orchestrator.store.base import Batch, ShardStore
+
+TORN_RECHECK_S = 2.0
+"""Before a shard is halted as torn, its committed positions are read once more after so long: a
+coordinator that is just loading has answered with old ones (KAFKA-17507)."""
+
+
+class Stores(Protocol):
+    """The local stores of one worker."""
+
+    def open(self, partition: int) -> ShardStore:
+        """Open or make the store of a shard. Raises CorruptStore, ConfigurationError."""
+
+    def set_aside(self, partition: int) -> str:
+        """Move the files of a closed store out of the way; say where they are now."""
+
+
+class Cluster(Protocol):
+    """What recovery asks of the cluster, besides reading the changelog."""
+
+    def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """First offset of each that still exists."""
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """High watermark of each."""
+
+    def members(self, group: str) -> tuple[GroupMember, ...]:
+        """Who is in the group now."""
+
+
+class RestoreProgress(NamedTuple):
+    """How far the restore of one shard is."""
+
+    shard: int
+    records_count: int
+    bytes_count: int
+    offsets_left: int
+    """Changelog offsets still ahead: an upper bound of the records."""
+    seconds_left: float
+
+
+class Begin(NamedTuple):
+    """The shard may run from these positions on. `notes` are worth a warning."""
+
+    positions: dict[str, int]
+    notes: tuple[str, ...]
+
+
+class Halt(NamedTuple):
+    """The shard must not run. `text` says what a person can do."""
+
+    reason: str
+    text: str
+
+
+class Ranges(NamedTuple):
+    """The offsets that exist of each input of one shard, by topic."""
+
+    starts: Mapping[str, int]
+    ends: Mapping[str, int]
+
+
+def judge(
+    cursor: Cursor | None,
+    committed: Mapping[str, int | None],
+    ranges: Ranges,
+    *,
+    partitions: int,
+    accept_trimmed: bool,
+) -> Begin | Halt:
+    """Compare where the changelog and the group say that a shard stands. Pure.
+
+    `committed` has every input topic of the program; the cursor may know fewer (a participant is
+    new) or more (one is gone; its position is kept).
+    """
+    if cursor is not None and cursor.partitions != partitions:
+        return Halt(
+            "partition_count_changed",
+            f"the shard was written with {cursor.partitions} partitions a topic and now there are"
+            f" {partitions}. Sagas would be found on other shards: restore the old topics",
+        )
+    found = dict(cursor.inputs) if cursor is not None else {}
+    notes: list[str] = []
+    for topic, offset in committed.items():
+        known = found.get(topic)
+        if offset is not None and offset != known:
+            return Halt(
+                "torn",
+                f"{topic}: the changelog stands at {known}, the group at {offset}. A transaction"
+                " was torn, or offsets were set by hand, or the group is another's. Compare with"
+                " `saga replay`, then set the group's offset to that of the changelog",
+            )
+        if offset is None and known is not None:
+            notes.append(f"{topic}: the group has no position; going by the changelog's {known}")
+        place = _within(
+            topic,
+            ranges.starts[topic] if known is None else known,
+            ranges,
+            accept_trimmed=accept_trimmed,
+        )
+        if isinstance(place, Halt):
+            return place
+        if known is not None and place != known:
+            notes.append(f"{topic}: went on at {place} instead of {known}, as accept_trimmed says")
+        found[topic] = place
+    return Begin(found, tuple(notes))
+
+
+def _within(topic: str, offset: int, ranges: Ranges, *, accept_trimmed: bool) -> int | Halt:
+    start, end = ranges.starts[topic], ranges.ends[topic]
+    if start <= offset <= end:
+        return offset
+    if accept_trimmed:
+        return start
+    what = "deleted before it was read" if offset < start else "not there: the topic is another"
+    return Halt(
+        "trimmed" if offset < start else "beyond_end",
+        f"{topic}: the next record is {offset}, the topic holds {start} to {end}; input was {what}."
+        " Look for sagas that were never started, then run the worker once with accept_trimmed",
+    )
+
+
+def discard_reason(
+    store: ShardStore, *, start: int, end: int, now_ms: int, delete_retention_ms: int
+) -> str | None:
+    """Say why a store must not be trusted against a changelog of `start` to `end`; None: it may."""
+    position = store.position()
+    if position > end:
+        return "ahead"
+    if 0 < position < start:
+        return "trimmed"
+    if 0 < position < end and now_ms - store.synced_at_ms() > delete_retention_ms // 2:
+        return "stale"
+    return None
+
+
+def replayed(
+    store: ShardStore, envelopes: Sequence[Envelope], codec: RecordCodec, synced_at_ms: int
+) -> Batch:
+    """What a piece of the changelog does to a store. Raises DecodeError."""
+    latest: dict[str, bytes | None] = {}
+    cursor = None
+    for envelope in envelopes:
+        key = envelope.key or b""
+        if key.startswith(SNAPSHOT_KEY):
+            latest[key[len(SNAPSHOT_KEY) :].decode("ascii")] = envelope.value
+        elif key == CURSOR_KEY:
+            cursor = envelope.value
+    added: list[Timer] = []
+    removed: list[Timer] = []
+    for saga_id, snapshot in latest.items():
+        before = store.get(saga_id)
+        if before is not None:
+            removed += timers(codec.decode_snapshot(before))
+        if snapshot is not None:
+            added += timers(codec.decode_snapshot(snapshot))
+    return Batch(
+        position=envelopes[-1].origin.offset + 1,
+        synced_at_ms=synced_at_ms,
+        cursor=cursor,
+        puts={saga_id: value for saga_id, value in latest.items() if value is not None},
+        deletes=tuple(saga_id for saga_id, value in latest.items() if value is None),
+        timers_added=tuple(added),
+        timers_removed=tuple(removed),
+    )
+
+
+class Recovery:
+    """Takes shards over. One object a worker."""
+
+    def __init__(
+        self,
+        *,
+        settings: WorkerSettings,
+        topics: Sequence[str],
+        changelog: str,
+        partitions: int,
+        stores: Stores,
+        source: Source,
+        reader: Reader,
+        cluster: Cluster,
+        transactor: Transactor,
+        fence: Callable[[str], None],
+        codec: RecordCodec,
+        clock: Clock,
+        counters: Counters,
+        log: Log,
+        on_progress: Callable[[RestoreProgress], None],
+        nonce: Callable[[], bytes],
+    ) -> None:
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._changelog = changelog
+        self._partitions = partitions
+        self._stores = stores
+        self._source = source
+        self._reader = reader
+        self._cluster = cluster
+        self._transactor = transactor
+        self._fence = fence
+        self._codec = codec
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._on_progress = on_progress
+        self._nonce = nonce
+
+    def open(self, partition: int) -> Shard:
+        """T1: open a shard's store; a broken one is set aside and begun anew."""
+        try:
+            store = self._stores.open(partition)
+        except CorruptStore as error:
+            self._set_aside(partition, "corrupt", str(error))
+            store = self._stores.open(partition)
+        decode = self._codec.decode_snapshot
+        return Shard(partition, store, decode, self._settings.cache_count_max)
+
+    def take_over(
+        self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
+    ) -> Iterator[bool]:
+        """T2 to T7 for shards whose stores are open. `ready` is told of those that may run.
+
+        Raises TransactionError: replace the producer and take over again.
+        """
+        self._freshen(shards)
+        warm = [shard for shard in shards if shard.store.cursor() is not None]
+        cold = [shard for shard in shards if shard.store.cursor() is None]
+        if warm:
+            yield from self._group(warm, ready)
+        for shard in cold:
+            # Most of the work, and who was the last owner, without keeping anybody waiting.
+            yield from self._replay(shard, self._end(shard), patient=False)
+        if cold:
+            yield from self._group(cold, ready)
+
+    # --- the steps ------------------------------------------------------------------------------
+
+    def _freshen(self, shards: Sequence[Shard]) -> None:
+        """T2: a store that cannot be trusted is begun anew."""
+        changelogs = [TopicPartition(self._changelog, shard.partition) for shard in shards]
+        starts = self._cluster.start_offsets(changelogs)
+        ends = self._cluster.end_offsets(changelogs)
+        for shard, changelog in zip(shards, changelogs, strict=True):
+            shard.status = ShardStatus.RESTORING
+            shard.reset()
+            reason = discard_reason(
+                shard.store,
+                start=starts[changelog],
+                end=ends[changelog],
+                now_ms=self._clock.now_ms(),
+                delete_retention_ms=self._settings.delete_retention_ms,
+            )
+            if reason is not None:
+                self.begin_anew(shard, reason)
+
+    def begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
+        """Set a store aside and open an empty one in its place."""
+        shard.store.close()
+        self._set_aside(shard.partition, reason, text)
+        shard.store = self._stores.open(shard.partition)
+        shard.reset()
+
+    def _set_aside(self, partition: int, reason: str, text: str) -> None:
+        path = self._stores.set_aside(partition)
+        self._counters.discarded[reason] += 1
+        self._log.warning("store_set_aside", shard=partition, reason=reason, text=text, path=path)
+
+    def _group(
+        self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
+    ) -> Iterator[bool]:
+        self._fence_dead_owners(shards)
+        committed: Mapping[TopicPartition, int | None] | None = None
+        while committed is None:  # T3
+            committed = self._committed(shards)
+            yield committed is not None
+        while not self._source.group_metadata().live:
+            yield False
+        barriers = self._transactor.barrier(  # T4
+            list(shards), self._nonce(), self._source.group_metadata()
+        )
+        for shard in sorted(shards, key=lambda s: barriers[s.partition] - s.store.position()):
+            yield from self._replay(shard, barriers[shard.partition] + 1, patient=True)  # T5
+        for shard in shards:
+            yield from self._judge(shard, committed)  # T6
+        ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
+
+    def _fence_dead_owners(self, shards: Sequence[Shard]) -> None:
+        owners = set()
+        for shard in shards:
+            cursor = self._cursor(shard)
+            if cursor is not None and cursor.owner != self._settings.instance_id:
+                owners.add(cursor.owner)
+        if not owners:
+            return
+        alive = {member.instance_id for member in self._cluster.members(self._settings.group)}
+        for owner in sorted(owners - alive):
+            self._fence(owner)
+            self._counters.fenced_count += 1
+            self._log.info("fenced_dead_predecessor", owner=owner)
+
+    def _committed(self, shards: Sequence[Shard]) -> Mapping[TopicPartition, int | None] | None:
+        wanted = [TopicPartition(t, shard.partition) for shard in shards for t in self._topics]
+        try:
+            return self._source.committed(wanted, self._settings.committed_timeout_ms / 1_000)
+        except Retriable as error:
+            partitions = [shard.partition for shard in shards]
+            self._log.warning("waiting_for_positions", shards=partitions, text=str(error))
+            self._fence_dead_owners(shards)
+            return None
+
+    def _cursor(self, shard: Shard) -> Cursor | None:
+        encoded = shard.store.cursor()
+        if encoded is None:
+            return None
+        try:
+            return self._codec.decode_cursor(encoded)
+        except DecodeError as error:
+            raise CorruptStore(f"shard {shard.partition}: cursor: {error}") from error
+
+    def _end(self, shard: Shard) -> int:
+        changelog = TopicPartition(self._changelog, shard.partition)
+        return self._cluster.end_offsets([changelog])[changelog]
+
+    def _replay(self, shard: Shard, until: int, *, patient: bool) -> Iterator[bool]:
+        """Bring the store up to offset `until`; without patience, up to what is decided now."""
+        store = shard.store
+        first, began_s = store.position(), self._clock.monotonic_s()
+        records_count = bytes_count = 0
+        if first >= until:
+            return
+        start = Position(self._changelog, shard.partition, first)
+        for envelopes in self._reader.read(start, until):
+            if not envelopes and not patient:
+                break
+            if envelopes:
+                self._apply(store, envelopes)
+                reach(CrashPoint.C13)
+                records_count += len(envelopes)
+                bytes_count += sum(len(e.value or b"") for e in envelopes)
+                left = max(0, until - store.position())
+                speed = (store.position() - first) / max(
+                    0.001, self._clock.monotonic_s() - began_s
+                )
+                self._on_progress(
+                    RestoreProgress(
+                        shard.partition, records_count, bytes_count, left, left / max(1.0, speed)
+                    )
+                )
+            yield bool(envelopes)
+        self._counters.restored_count += records_count
+        if patient:
+            store.apply(Batch(store.position(), self._clock.now_ms()))
+
+    def _apply(self, store: ShardStore, envelopes: Sequence[Envelope]) -> None:
+        step = self._settings.restore_count_max
+        for begin in range(0, len(envelopes), step):
+            piece = envelopes[begin : begin + step]
+            store.apply(replayed(store, piece, self._codec, store.synced_at_ms()))
+
+    def _judge(
+        self, shard: Shard, committed: Mapping[TopicPartition, int | None]
+    ) -> Iterator[bool]:
+        shard.cursor = self._cursor(shard)
+        verdict = self._verdict(shard, committed)
+        if isinstance(verdict, Halt) and verdict.reason == "torn":
+            until_s = self._clock.monotonic_s() + TORN_RECHECK_S
+            while self._clock.monotonic_s() < until_s:
+                yield False
+            again = self._committed([shard])
+            verdict = verdict if again is None else self._verdict(shard, again)
+        if isinstance(verdict, Halt):
+            self.halt(shard, verdict)
+            return
+        for note in verdict.notes:
+            self._log.warning("position_doubtful", shard=shard.partition, text=note)
+        shard.positions = verdict.positions
+        shard.clock_ms = 0 if shard.cursor is None else shard.cursor.clock_ms
+        shard.status = ShardStatus.RUNNING
+        self._log.info(
+            "shard_running",
+            shard=shard.partition,
+            transaction=0 if shard.cursor is None else shard.cursor.transaction,
+            position=shard.store.position(),
+        )
+
+    def _verdict(
+        self, shard: Shard, committed: Mapping[TopicPartition, int | None]
+    ) -> Begin | Halt:
+        mine = [TopicPartition(topic, shard.partition) for topic in self._topics]
+        starts, ends = self._cluster.start_offsets(mine), self._cluster.end_offsets(mine)
+        return judge(
+            shard.cursor,
+            {p.topic: committed[p] for p in mine},
+            Ranges({p.topic: starts[p] for p in mine}, {p.topic: ends[p] for p in mine}),
+            partitions=self._partitions,
+            accept_trimmed=self._settings.accept_trimmed,
+        )
+
+    def halt(self, shard: Shard, why: Halt) -> None:
+        """Stop one shard until a person has looked; the others go on."""
+        shard.forget_overlay()
+        shard.status = ShardStatus.HALTED
+        self._counters.halted[why.reason] += 1
+        self._log.error(
+            "shard_halted",
+            shard=shard.partition,
+            reason=why.reason,
+            text=why.text,
+            operator_action=StateError.operator_action,
+        )

@@ -1,0 +1,174 @@
+"""One shard: its store, the decoded states in memory, and what the open transaction would change.
+
+The store and the cache hold committed states only. What a transaction decides lies in the overlay
+until Kafka has acknowledged the commit, and is simply forgotten if it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple
+
+from orchestrator.codec.records import Cursor
+from orchestrator.core.state import SagaState, Timer, timers
+from orchestrator.errors import CorruptStore, DecodeError
+from orchestrator.store.base import Batch, ShardStore
+
+POSTPONED_COUNT_MAX = 1_000
+"""Resting timers remembered a shard."""
+
+
+class ShardStatus(StrEnum):
+    """What may be done with a shard."""
+
+    RESTORING = "restoring"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    """Revoked, and perhaps soon ours again: the store stays open, nothing is decided."""
+    HALTED = "halted"
+    """Its data contradict each other: a person must look. The other shards go on."""
+
+
+class Change(NamedTuple):
+    """What the open transaction does to one saga."""
+
+    state: SagaState | None
+    snapshot: bytes | None
+    timers: tuple[Timer, ...]
+    timers_before: tuple[Timer, ...]
+    """As committed."""
+
+
+class Lookup(NamedTuple):
+    """A saga as the next decision must see it."""
+
+    state: SagaState | None
+    timers_before: tuple[Timer, ...]
+    """As committed."""
+
+
+class Shard:
+    """One partition of every input topic, with the state of its sagas."""
+
+    def __init__(
+        self,
+        partition: int,
+        store: ShardStore,
+        decode: Callable[[bytes], SagaState],
+        cache_count_max: int,
+    ) -> None:
+        self.partition = partition
+        self.store = store
+        self.status = ShardStatus.RESTORING
+        self.cursor: Cursor | None = None
+        """As committed."""
+        self.positions: dict[str, int] = {}
+        """Topic to next offset, as committed."""
+        self.moved: dict[str, int] = {}
+        """Topic to next offset, as far as the open transaction differs."""
+        self.overlay: dict[str, Change] = {}
+        self.announced = False
+        """Whether every input's position was committed since the shard is ours."""
+        self.clock_ms = 0
+        self.postponed: dict[Timer, int] = {}
+        """Timers that could not be fired, and when to try again."""
+        self._decode = decode
+        self._cache_count_max = cache_count_max
+        self._states: dict[str, SagaState] = {}
+
+    @property
+    def touched(self) -> bool:
+        """Whether the open transaction concerns this shard."""
+        return bool(self.overlay or self.moved)
+
+    def tick(self, now_ms: int) -> int:
+        """Move the shard's clock to `now_ms`, never back; give what it shows."""
+        self.clock_ms = max(self.clock_ms, now_ms)
+        return self.clock_ms
+
+    def look_up(self, saga_id: str) -> Lookup:
+        """The saga as the open transaction would leave it. Raises CorruptStore."""
+        change = self.overlay.get(saga_id)
+        if change is not None:
+            return Lookup(change.state, change.timers_before)
+        state = self._states.get(saga_id)
+        if state is None:
+            snapshot = self.store.get(saga_id)
+            if snapshot is None:
+                return Lookup(None, ())
+            state = self._read(saga_id, snapshot)
+        return Lookup(state, timers(state))
+
+    def _read(self, saga_id: str, snapshot: bytes) -> SagaState:
+        try:
+            return self._decode(snapshot)
+        except DecodeError as error:
+            raise CorruptStore(
+                f"shard {self.partition}: snapshot of {saga_id}: {error}"
+            ) from error
+
+    def next_offset(self, topic: str) -> int:
+        """The next offset of an input, the open transaction included."""
+        moved = self.moved.get(topic)
+        return self.positions.get(topic, 0) if moved is None else moved
+
+    def offsets(self) -> dict[str, int]:
+        """The next offset of every input, the open transaction included."""
+        return {**self.positions, **self.moved}
+
+    def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
+        """At most `limit` timers to fire now, the earliest first."""
+        if not self.postponed:
+            return self.store.due(now_ms, limit)
+        found = self.store.due(now_ms, limit + len(self.postponed))
+        ready = (timer for timer in found if self.postponed.get(timer, 0) <= now_ms)
+        return tuple(ready)[:limit]
+
+    def postpone(self, timer: Timer, until_ms: int) -> None:
+        """Let a timer that cannot be fired rest. Bounded: beyond, the longest resting are tried."""
+        if len(self.postponed) >= POSTPONED_COUNT_MAX:
+            del self.postponed[next(iter(self.postponed))]
+        self.postponed[timer] = until_ms
+
+    def forget_overlay(self) -> None:
+        """Undo everything the open transaction meant to do."""
+        self.overlay.clear()
+        self.moved.clear()
+
+    def settle(self, cursor: Cursor, encoded: bytes, position: int, now_ms: int) -> None:
+        """Take over the committed transaction: store first, then memory."""
+        overlay = self.overlay
+        added: list[Timer] = []
+        removed: list[Timer] = []
+        for change in overlay.values():
+            if change.timers != change.timers_before:
+                removed.extend(change.timers_before)
+                added.extend(change.timers)
+        puts = {saga_id: c.snapshot for saga_id, c in overlay.items() if c.snapshot is not None}
+        deletes = tuple(saga_id for saga_id, c in overlay.items() if c.snapshot is None)
+        self.store.apply(
+            Batch(position, now_ms, encoded, puts, deletes, tuple(added), tuple(removed))
+        )
+        self._remember()
+        self.cursor = cursor
+        self.positions.update(self.moved)
+        self.announced = True
+        self.forget_overlay()
+
+    def _remember(self) -> None:
+        states = self._states
+        for saga_id, change in self.overlay.items():
+            states.pop(saga_id, None)
+            if change.state is not None:
+                states[saga_id] = change.state
+        for saga_id in list(islice(states, max(0, len(states) - self._cache_count_max))):
+            del states[saga_id]  # the longest unchanged first
+
+    def reset(self) -> None:
+        """Forget what memory holds; the store speaks from now on."""
+        self.forget_overlay()
+        self._states.clear()
+        self.postponed.clear()
+        self.announced = False

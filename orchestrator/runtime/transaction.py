@@ -1,0 +1,143 @@
+"""The commit: everything a batch decided goes to Kafka in one transaction, then to the store.
+
+The steps are numbered as in docs/internals.md. The store is written only after Kafka has
+acknowledged the commit, in one write batch a shard that carries the cursor: a crash anywhere
+leaves a store that is behind at most, never ahead.
+"""
+
+from __future__ import annotations
+
+from orchestrator.codec.envelope import Record
+from orchestrator.codec.records import Cursor
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.errors import MustAbort
+from orchestrator.kafka.base import GroupMetadata, Position, Sink, TopicPartition
+from orchestrator.runtime.batch import SNAPSHOT_KEY, Outbox
+from orchestrator.runtime.crash_points import CrashPoint, reach
+from orchestrator.runtime.shard import Shard
+from orchestrator.topics import Topics
+
+CURSOR_KEY = b"cursor|"
+BARRIER_KEY = b"barrier|"
+
+
+class Sealed:
+    """A shard's part of a transaction: the cursor that closes it."""
+
+    __slots__ = ("cursor", "encoded", "shard")
+
+    def __init__(self, shard: Shard, cursor: Cursor, encoded: bytes) -> None:
+        self.shard = shard
+        self.cursor = cursor
+        self.encoded = encoded
+
+
+class Transactor:
+    """Commits what an `Outbox` holds."""
+
+    def __init__(
+        self, *, sink: Sink, codec: RecordCodec, topics: Topics, owner: str, partitions: int
+    ) -> None:
+        self._sink = sink
+        self._codec = codec
+        self._changelog = topics.changelog
+        self._owner = owner
+        self._partitions = partitions
+
+    def commit(self, outbox: Outbox, group: GroupMetadata) -> None:
+        """Run steps S4 to S10. Raises TransactionError: then nothing local has changed."""
+        if not group.live:
+            raise MustAbort("not a member of the group just now: a rebalance is under way")
+        sealed = [self._seal(shard, outbox, group) for shard in outbox.shards.values()]
+        records = [*outbox.records, *snapshots(outbox, self._changelog)]
+        reach(CrashPoint.C02)
+        if outbox.timers_count:
+            reach(CrashPoint.C15)
+        self._sink.begin()  # S4
+        self._send(records, sealed)  # S6
+        self._sink.send_offsets(positions(outbox), group)  # S7
+        reach(CrashPoint.C06)
+        reach(CrashPoint.C07)
+        reach(CrashPoint.C08)
+        offsets = self._sink.commit()  # S8
+        reach(CrashPoint.C09)
+        reach(CrashPoint.C10)
+        for one in sealed:  # S9
+            partition = TopicPartition(self._changelog, one.shard.partition)
+            position = offsets[partition] + 1
+            one.shard.settle(one.cursor, one.encoded, position, outbox.now_ms)
+        reach(CrashPoint.C11)
+
+    def barrier(self, shards: list[Shard], nonce: bytes, group: GroupMetadata) -> dict[int, int]:
+        """Write a barrier to the changelog of each shard; give its offset by partition.
+
+        The committed position that a transaction needs as its fence is the changelog's own: nobody
+        reads it, so no input's position is ever set back. Raises TransactionError.
+        """
+        if not group.live:
+            raise MustAbort("not a member of the group just now: a rebalance is under way")
+        self._sink.begin()
+        for shard in shards:
+            record = Record(self._changelog, shard.partition, BARRIER_KEY, nonce)
+            self._sink.send(record, track=True)
+        fence = [Position(self._changelog, s.partition, s.store.position()) for s in shards]
+        self._sink.send_offsets(fence, group)
+        offsets = self._sink.commit()
+        reach(CrashPoint.C14)
+        return {
+            shard.partition: offsets[TopicPartition(self._changelog, shard.partition)]
+            for shard in shards
+        }
+
+    def _seal(self, shard: Shard, outbox: Outbox, group: GroupMetadata) -> Sealed:
+        cursor = Cursor(
+            transaction=1 if shard.cursor is None else shard.cursor.transaction + 1,
+            inputs=tuple(sorted(shard.offsets().items())),
+            clock_ms=shard.tick(outbox.now_ms),
+            owner=self._owner,
+            generation=group.generation,
+            partitions=self._partitions,
+            records_count=len(shard.overlay),
+        )
+        return Sealed(shard, cursor, self._codec.encode_cursor(cursor))
+
+    def _send(self, records: list[Record], sealed: list[Sealed]) -> None:
+        send = self._sink.send
+        half = len(records) // 2
+        for record in records[:1]:
+            send(record)
+        reach(CrashPoint.C03)
+        for record in records[1:half]:
+            send(record)
+        reach(CrashPoint.C04)
+        for record in records[max(1, half) :]:
+            send(record)
+        for one in sealed:  # last of all, so that it closes its transaction in the changelog
+            cursor = Record(self._changelog, one.shard.partition, CURSOR_KEY, one.encoded)
+            send(cursor, track=True)
+        reach(CrashPoint.C05)
+
+
+def snapshots(outbox: Outbox, changelog: str) -> list[Record]:
+    """The changelog records of a transaction: one for each saga that it changes."""
+    return [
+        Record(changelog, partition, SNAPSHOT_KEY + saga_id.encode(), change.snapshot)
+        for partition, shard in outbox.shards.items()
+        for saga_id, change in shard.overlay.items()
+    ]
+
+
+def positions(outbox: Outbox) -> list[Position]:
+    """The input positions of a transaction: those that moved, and at least one a shard.
+
+    The first time that a shard is ours all of them, so that every input has a committed position.
+    A transaction without positions would not be fenced at all.
+    """
+    found = []
+    for partition, shard in outbox.shards.items():
+        moved = shard.moved if shard.announced else shard.offsets()
+        if not moved:
+            topic = min(shard.positions)
+            moved = {topic: shard.positions[topic]}
+        found += [Position(topic, partition, offset) for topic, offset in moved.items()]
+    return found
