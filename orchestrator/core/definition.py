@@ -26,6 +26,9 @@ class Fault(NamedTuple):
 PureFunction: TypeAlias = Callable[[tuple[bytes | None, ...]], bytes | Fault]
 """Encoded arguments in (None: a value that is absent), the encoded value out."""
 
+DerivedFunction: TypeAlias = Callable[[tuple[bytes | None, ...]], bytes | None | Fault]
+"""The same for a derived value, which may itself be absent (None)."""
+
 TRUE = b"\x01"
 """The encoding of `True` (Avro boolean): what a condition gives when it holds."""
 
@@ -47,7 +50,7 @@ class Derived(NamedTuple):
     """A value computed from others by a pure function of the definition."""
 
     name: str
-    function: PureFunction
+    function: DerivedFunction
     arguments: tuple[Value, ...]
 
 

@@ -98,6 +98,8 @@ def _with_step(state: SagaState, index: int, step: StepState) -> SagaState:
         faults,
         steps,
     ) = state
+    changed = list(steps)
+    changed[index] = step
     return _new(
         SagaState,
         (
@@ -115,7 +117,7 @@ def _with_step(state: SagaState, index: int, step: StepState) -> SagaState:
             lost,
             decisions,
             faults,
-            (*steps[:index], step, *steps[index + 1 :]),
+            tuple(changed),
         ),
     )
 

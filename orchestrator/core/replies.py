@@ -19,6 +19,9 @@ from orchestrator.core.events import (
 from orchestrator.core.forward import complete
 from orchestrator.core.state import Phase, StepState, StepStatus
 
+# A module's own names: in CPython 3.11 a member of an enum is read at a fifth of their speed.
+_RUNNING, _IDLE, _DONE = Phase.RUNNING, StepStatus.IDLE, ReplyOutcome.SUCCEEDED
+
 _AWAITED = frozenset({StepStatus.REQUESTED, StepStatus.WAITING, StepStatus.STUCK})
 _UNDO_AWAITED = frozenset(
     {StepStatus.UNDO_REQUESTED, StepStatus.UNDO_WAITING, StepStatus.UNDO_STUCK}
@@ -62,13 +65,13 @@ def _on_answer(draft: Draft, step: Step, reply: ReplyReceived) -> None:
     before = draft.state.steps[step.index]
     if reply.participant != step.participant:
         _ignore(draft, step.index, reply, "wrong_participant")
-    elif before.status is StepStatus.IDLE:
+    elif before.status is _IDLE:
         _ignore(draft, step.index, reply, "future_attempt")
     elif before.status not in _AWAITED:
         _ignore(draft, step.index, reply, _repeated(before, reply, DO))
     elif not 1 <= reply.attempt <= before.attempt:
         _ignore(draft, step.index, reply, _misnumbered(before, reply))
-    elif reply.outcome is ReplyOutcome.SUCCEEDED:
+    elif reply.outcome is _DONE:
         _succeed(draft, step, reply)
     elif reply.outcome is ReplyOutcome.FAILED:
         _decline(draft, step, reply, before)
@@ -84,14 +87,14 @@ def _succeed(draft: Draft, step: Step, reply: ReplyReceived) -> None:
     keep_command = step.undo is not None and not step.after_pivot
     draft.emit(StepSucceeded(step.index, reply.attempt, keep_command, reply.payload))
     node = draft.definition.step_nodes[step.index]
-    if draft.state.phase is Phase.RUNNING:
+    if draft.state.phase is _RUNNING:
         complete(draft, node)
     else:
         unwind(draft, node)
 
 
 def _decline(draft: Draft, step: Step, reply: ReplyReceived, before: StepState) -> None:
-    index, running = step.index, draft.state.phase is Phase.RUNNING
+    index, running = step.index, draft.state.phase is _RUNNING
     if running and step.after_pivot:
         if before.status is StepStatus.STUCK:
             _ignore(draft, index, reply, "late")
@@ -119,11 +122,11 @@ def _on_undo_answer(draft: Draft, step: Step, reply: ReplyReceived) -> None:
         _ignore(draft, step.index, reply, "wrong_direction")
     elif reply.participant != undo.participant:
         _ignore(draft, step.index, reply, "wrong_participant")
-    elif draft.state.phase is Phase.RUNNING or before.status not in _UNDO_AWAITED:
+    elif draft.state.phase is _RUNNING or before.status not in _UNDO_AWAITED:
         _ignore(draft, step.index, reply, _repeated(before, reply, UNDO))
     elif not 1 <= reply.attempt <= before.attempt:
         _ignore(draft, step.index, reply, _misnumbered(before, reply))
-    elif reply.outcome is ReplyOutcome.SUCCEEDED:
+    elif reply.outcome is _DONE:
         draft.emit(CompensationSucceeded(step.index, reply.attempt))
         unwound(draft, draft.definition.step_nodes[step.index])
     elif before.status is StepStatus.UNDO_STUCK:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from orchestrator.core.definition import Chosen, Derived, Fault, Given, Result, Value
 from orchestrator.core.state import SagaState, StepStatus
 
+_SUCCEEDED = StepStatus.SUCCEEDED
+
 
 def evaluate(value: Value, state: SagaState) -> bytes | Fault | None:
     """Give the encoded value; None: absent; Fault: one of the definition's functions raised.
@@ -16,7 +18,7 @@ def evaluate(value: Value, state: SagaState) -> bytes | Fault | None:
         return state.payload
     if isinstance(value, Result):
         step = state.steps[value.step]
-        return step.result if step.status is StepStatus.SUCCEEDED else None
+        return step.result if step.status is _SUCCEEDED else None
     return _evaluate_deep(value, state)
 
 
