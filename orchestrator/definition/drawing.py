@@ -1,0 +1,288 @@
+"""What is recorded while a plan is drawn: the marks it leaves, and who reads which value.
+
+A plan is run once, over values that are not known yet. Nothing is judged here: the facts are kept,
+and `check` looks at them when the plan has ended, so that every mistake is reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from orchestrator.core.definition import Given, Result, Value
+from orchestrator.definition.later import Call, Later, made_of, planned_of, stopped
+from orchestrator.definition.problem import Place, here, user_frame
+
+if TYPE_CHECKING:
+    from orchestrator.definition.declared import BlockSpec, StepSpec
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """The inside of a block or branch. What is made in it is seen from it and from below."""
+
+    parent: Scope | None
+    path: tuple[str, ...] = ()
+    """Names of the blocks around it: the beginning of its steps' ids."""
+    marks: list[Mark] = field(default_factory=list)
+
+    def sees(self, other: Scope) -> bool:
+        """Say whether a value made in `other` may be read here."""
+        scope: Scope | None = self
+        while scope is not None and scope is not other:
+            scope = scope.parent
+        return scope is other
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Made:
+    """A value of the plan: where it was made, its type, and how the core will get it."""
+
+    drawing: Drawing
+    scope: Scope
+    name: str
+    kind: Any
+    value: Value
+    place: Place
+    maybe: tuple[str, Place] | None = None
+    """Which verb, where, makes it possible that there is none."""
+
+
+class Read(NamedTuple):
+    """One value that is read: as what, and under which name of the plan."""
+
+    name: str
+    made: Made
+    want: Any
+    unplaced: Planned | None = None
+    """The call that was given in the place of its result."""
+
+
+@dataclass(eq=False, slots=True)
+class Use:
+    """Somebody reads values: a call, a derived value, a condition, the saga's own return."""
+
+    reader: str
+    place: Place
+    reads: tuple[Read, ...]
+    scope: Scope | None
+    """Where; None until the call is placed."""
+    returning: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Planned:
+    """A call: what would be placed, and where it has been."""
+
+    drawing: Drawing
+    name: str
+    use: Use
+    kind: Any
+    draw: Callable[[Drawing, Planned], Made]
+    placed: list[Place] = field(default_factory=list)
+    result: Made | None = None
+
+
+@dataclass(eq=False, slots=True)
+class StepMark:
+    """A step that was placed."""
+
+    spec: StepSpec
+    index: int
+    id: str
+    use: Use
+    place: Place
+    scope: Scope
+    pivot: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class BlockMark:
+    """A block that was placed."""
+
+    spec: BlockSpec
+    id: str
+    inside: Scope
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class ParallelMark:
+    """Branches that run at once."""
+
+    branches: list[Scope]
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class ChooseMark:
+    """A condition and what it decides about."""
+
+    decision: int
+    condition: Made
+    then: Scope
+    otherwise: Scope | None
+    place: Place
+
+
+Mark: TypeAlias = StepMark | BlockMark | ParallelMark | ChooseMark
+
+
+class Pivot(NamedTuple):
+    """A use of `flow.pivot`, and what it placed."""
+
+    planned: Planned
+    place: Place
+    scope: Scope
+    mark: Mark | None
+
+
+class Unsupported(NamedTuple):
+    """A verb that the engine does not run yet."""
+
+    what: str
+    place: Place
+    cure: str
+
+
+@dataclass(eq=False, slots=True)
+class Drawing:
+    """Everything that drawing one plan has left behind."""
+
+    saga: str
+    root: Scope = field(default_factory=lambda: Scope(None))
+    scope: Scope = field(init=False)
+    calls: list[Planned] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    steps: list[StepMark] = field(default_factory=list)
+    blocks: list[BlockMark] = field(default_factory=list)
+    pivots: list[Pivot] = field(default_factory=list)
+    unsupported: list[Unsupported] = field(default_factory=list)
+    unbounded: list[Place] = field(default_factory=list)
+    """Fan-outs without `at_most`."""
+    derived: dict[Callable[..., Any], Any] = field(default_factory=dict)
+    """Each function behind a `@derive`, and the type that it gives."""
+    decisions_count: int = 0
+
+    def __post_init__(self) -> None:
+        self.scope = self.root
+
+    @contextmanager
+    def inside(self, *names: str) -> Iterator[Scope]:
+        """Draw into a new scope below the present one."""
+        outer = self.scope
+        self.scope = Scope(outer, (*outer.path, *names))
+        try:
+            yield self.scope
+        finally:
+            self.scope = outer
+
+    def make(self, name: str, kind: Any, value: Value, **more: Any) -> Made:
+        """Record a value made in the present scope at the user's line."""
+        return Made(self, self.scope, name, kind, value, here(), **more)
+
+    def given(self, kind: Any) -> Made:
+        """Make the start payload."""
+        return self.make("the start payload", kind, Given())
+
+    def use(self, reader: str, reads: tuple[Read, ...], *, returning: bool = False) -> Use:
+        """Record that values are read in the present scope."""
+        use = Use(reader, here(), reads, self.scope, returning)
+        self.uses.append(use)
+        return use
+
+    def refuse(self, what: str, cure: str) -> None:
+        """Record the use of something that the engine does not run yet."""
+        self.unsupported.append(Unsupported(what, here(), cure))
+
+    def place(self, call: Call[Any], verb: str) -> Made:
+        """Draw a call into the present scope; give the value that stands for its result."""
+        if not isinstance(call, Call):
+            raise stopped(
+                "SG209",
+                f"`flow.{verb}` wants a call; it is given {say_value(call)}",
+                f"`flow.{verb}(reserve_seat(trip))`, with a step or block of yours",
+            )
+        planned = planned_of(call)
+        planned.placed.append(here())
+        if planned.result is None:
+            if planned.drawing is not self:
+                planned.drawing = self
+                self.calls.append(planned)
+                self.uses.append(planned.use)
+            planned.use.scope = self.scope
+            planned.result = planned.draw(self, planned)
+        return planned.result
+
+    def place_step(self, spec: StepSpec, id_: str, planned: Planned) -> Made:
+        """Leave the mark of a step."""
+        id_ = ".".join((*self.scope.path, id_))
+        mark = StepMark(spec, len(self.steps), id_, planned.use, here(), self.scope)
+        self.steps.append(mark)
+        self.scope.marks.append(mark)
+        return self.make(planned.name, planned.kind, Result(mark.index))
+
+
+def plan_call(
+    name: str,
+    wants: Sequence[Any],
+    kind: Any,
+    values: tuple[Later[Any], ...],
+    draw: Callable[[Drawing, Planned], Made],
+) -> Call[Any]:
+    """Make a call of `name` with the values given; it is placed later."""
+    reads, drawing = read_all(name, wants, values)
+    use = Use(name, here(), reads, None)
+    planned = Planned(drawing, name, use, kind, draw)
+    drawing.calls.append(planned)
+    drawing.uses.append(use)
+    return Call(planned)
+
+
+def read_all(
+    reader: str, wants: Sequence[Any], values: tuple[Later[Any], ...]
+) -> tuple[tuple[Read, ...], Drawing]:
+    """Record what a reader is given; the drawing is found through the values.
+
+    Raises DefinitionError (SG209) for a value that is not one of a plan.
+    """
+    for value in values:
+        if not isinstance(value, (Later, Call)):
+            raise stopped(
+                "SG209",
+                f"`{reader}` is given {say_value(value)}, which is no value of the plan",
+                "hand on `Later` values; put a constant into the function itself",
+            )
+    names = _names_in_plan()
+    # A step with unreadable annotations has no wants; SG502 reports it.
+    wanted = [*wants, *[Any] * (len(values) - len(wants))]
+    reads = tuple(_read(names, value, want) for value, want in zip(values, wanted, strict=False))
+    return reads, reads[0].made.drawing
+
+
+def _read(names: dict[int, str], value: Later[Any] | Call[Any], want: Any) -> Read:
+    if isinstance(value, Later):
+        made = made_of(value)
+        return Read(names.get(id(value), made.name), made, want)
+    planned = planned_of(value)
+    drawing = planned.drawing
+    # It stands for its result, so that a single report comes of it.
+    made = Made(drawing, drawing.scope, planned.name, want, Given(), planned.use.place)
+    return Read(names.get(id(value), planned.name), made, want, planned)
+
+
+def _names_in_plan() -> dict[int, str]:
+    # What the user's code calls its values, so that a message can say `seat`.
+    frame = user_frame()
+    return {} if frame is None else {id(value): name for name, value in frame.f_locals.items()}
+
+
+def say_value(value: object) -> str:
+    """Name a value that has no business in a plan."""
+    if isinstance(value, Later):
+        return f"`{made_of(value).name}`, a value that is placed already"
+    if isinstance(value, Call):
+        return f"`{planned_of(value).name}`, a call that is not placed"
+    return f"a plain `{type(value).__name__}`"

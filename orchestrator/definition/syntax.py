@@ -1,0 +1,94 @@
+"""What the text of a plan says that its one drawing cannot: decisions and loops."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+DECISIONS: dict[type[ast.AST], str] = {
+    ast.If: "if",
+    ast.IfExp: "if",
+    ast.While: "while",
+    ast.BoolOp: "and / or",
+    ast.Compare: "comparison",
+    ast.Not: "not",
+    ast.Match: "match",
+    ast.Try: "try",
+    ast.TryStar: "try",
+    ast.Assert: "assert",
+    ast.Await: "await",
+    ast.AsyncFunctionDef: "async",
+    ast.AsyncWith: "async",
+    ast.Yield: "yield",
+    ast.YieldFrom: "yield",
+}
+LOOPS: dict[type[ast.AST], str] = {
+    ast.For: "for",
+    ast.AsyncFor: "for",
+    ast.ListComp: "for",
+    ast.SetComp: "for",
+    ast.DictComp: "for",
+    ast.GeneratorExp: "for",
+}
+
+
+class Banned(NamedTuple):
+    """A construct that would act once, when the plan is drawn."""
+
+    word: str
+    line: int
+    loops: bool
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_BODIES = (ast.stmt, ast.match_case, ast.ExceptHandler)
+
+
+def source_of(function: Callable[..., Any]) -> Function | None:
+    """Find a function in its module's text; None if the text is not at hand."""
+    code = function.__code__
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    found = _functions("".join(lines)).get(code.co_firstlineno)
+    return found if found is not None and found.name == function.__name__ else None
+
+
+@lru_cache(maxsize=32)
+def _functions(text: str) -> dict[int, Function]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return {}
+    found = (node for node in ast.walk(tree) if isinstance(node, Function))
+    return {min([f.lineno, *(d.lineno for d in f.decorator_list)]): f for f in found}
+
+
+def banned_in(function: Function) -> Iterator[Banned]:
+    """Give each banned construct of a plan once: a statement without its own condition."""
+    if isinstance(function, ast.AsyncFunctionDef):
+        yield Banned("async", function.lineno, loops=False)
+    stack: list[ast.AST] = list(reversed(function.body))
+    while stack:
+        node = stack.pop()
+        word = DECISIONS.get(type(node)) or LOOPS.get(type(node))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            word = DECISIONS[ast.Not]
+        if word is not None:
+            yield Banned(word, getattr(node, "lineno", function.lineno), type(node) in LOOPS)
+        below = ast.iter_child_nodes(node)
+        # Of a banned statement its body is looked into, its condition is not: one report each.
+        kept = [child for child in below if word is None or isinstance(child, _BODIES)]
+        stack.extend(reversed(kept))
+
+
+def body_of(function: Callable[..., Any]) -> str | None:
+    """Give a function's body as normalized text, without docstring and comments; None: unknown."""
+    found = source_of(function)
+    if found is None:
+        return None
+    body = found.body
+    if ast.get_docstring(found) is not None:
+        body = body[1:]
+    return "\n".join(ast.unparse(statement) for statement in body)
