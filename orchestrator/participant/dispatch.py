@@ -18,7 +18,7 @@ from orchestrator.codec.envelope import Envelope, Record
 from orchestrator.codec.records import Reply
 from orchestrator.core.commands import ReplyOutcome
 from orchestrator.core.ids import Direction
-from orchestrator.participant.inbox import Codec, Inbox, Refusal, Task
+from orchestrator.participant.inbox import Inbox, Refusal, Task
 from orchestrator.participant.ledger import BEGUN, FAILED, SUCCEEDED, Entry, Ledger
 from orchestrator.participant.run import Answer, Runner
 
@@ -63,7 +63,7 @@ class Dispatcher:
         executor: Executor | None = None,
     ) -> None:
         self._inbox = inbox
-        self._codec: Codec = inbox.codec
+        self._codec = inbox.codec
         self._runner = runner
         self._ledger = ledger
         self._now_ms = now_ms

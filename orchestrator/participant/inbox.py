@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from orchestrator.codec import limits
 from orchestrator.codec.envelope import Envelope
-from orchestrator.codec.records import DeadLetter, Reply, StepCommand
-from orchestrator.core.ids import parse_effect_id
+from orchestrator.codec.limits import Limits
+from orchestrator.codec.records import StepCommand
+from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import DecodeError
 from orchestrator.participant.handler import Operation
-
-_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class Codec(Protocol):
-    """The envelopes that a participant reads and writes. Decoding raises only DecodeError."""
-
-    def decode_step_command(self, value: bytes, /) -> StepCommand:
-        """Read a step command."""
-
-    def encode_reply(self, reply: Reply, /) -> bytes:
-        """Write a reply."""
-
-    def encode_dead_letter(self, letter: DeadLetter, /) -> bytes:
-        """Write a dead letter."""
 
 
 class Task(NamedTuple):
@@ -49,22 +34,19 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Checks in this order: limits, decoding, ids, key, and where the reply would go."""
+    """Checks in this order: limits, decoding (with ids), key, and where the reply would go."""
 
-    codec: Codec
-    check: Callable[[Envelope], object]
-    """The limits; raises DecodeError."""
+    codec: RecordCodec
     reply_topic: str
     """The one topic that this participant answers to, whatever a command says."""
     reply_partitions: int
+    limits: Limits = limits.DEFAULT_LIMITS
 
     def read(self, envelope: Envelope) -> Task | Refusal:
         """Give the task in a record, or why there is none."""
         try:
-            self.check(envelope)
-            if envelope.value is None:
-                return Refusal(envelope, "empty_value", "the record has no value")
-            command = self.codec.decode_step_command(envelope.value)
+            limits.check(envelope, self.limits)
+            command = self.codec.decode_step_command(envelope.value or b"")
         except DecodeError as error:
             return Refusal(envelope, error.reason, error.text)
         fault = self._fault(envelope, command)
@@ -74,17 +56,9 @@ class Inbox:
         operation = Operation(
             key, command.saga, command.step, command.direction, command.attempt, command.due_ms
         )
-        return Task(envelope, command, operation, _traceparent(envelope))
+        return Task(envelope, command, operation, limits.traceparent(envelope) or b"")
 
     def _fault(self, envelope: Envelope, command: StepCommand) -> tuple[str, str] | None:
-        effect = parse_effect_id(command.effect)
-        if effect is None or effect != (
-            command.saga,
-            command.step,
-            command.direction,
-            command.attempt,
-        ):
-            return "bad_effect", "the effect id does not say saga, step, direction and attempt"
         if envelope.key != command.saga.encode():
             return "key_mismatch", "the record's key is not the saga id"
         if command.reply_topic != self.reply_topic:
@@ -93,8 +67,3 @@ class Inbox:
             text = f"{self.reply_topic} has {self.reply_partitions} partitions"
             return "bad_reply_partition", text
         return None
-
-
-def _traceparent(envelope: Envelope) -> bytes:
-    found = [value for name, value in envelope.headers if name == "traceparent" and value]
-    return found[0] if len(found) == 1 and _TRACEPARENT.fullmatch(found[0]) else b""

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 from orchestrator.core.commands import ReplyOutcome
 
+LEDGER_KINDS = ("auto", "rocksdb", "sqlite")
+"""What `open_ledger` knows."""
 BEGUN = 0
 """A handler with effects elsewhere was about to run; how that ended is not written down."""
 SUCCEEDED = int(ReplyOutcome.SUCCEEDED)
@@ -48,8 +50,9 @@ class Ledger(Protocol):
     on: all of it or nothing. Not safe for threads; the caller holds a lock.
     """
 
-    handle: object
-    """What a handler that works inside is given: a `Transaction`, or a `sqlite3.Connection`."""
+    @property
+    def handle(self) -> object:
+        """What a handler that works inside gets: a `Transaction`, or a `sqlite3.Connection`."""
 
     def find(self, operation: str) -> Entry | None:
         """The entry of an operation, written or recorded; None if there is none."""

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 
 from orchestrator.codec.envelope import Envelope, Origin
-from orchestrator.codec.records import Reply, StepCommand
+from orchestrator.codec.records import StepCommand
+from orchestrator.codec.wire import RecordCodec
 from orchestrator.definition.payload import Command, Done, Participant, Payload
 from orchestrator.errors import MalformedPayload
 from orchestrator.participant.dispatch import Dispatcher
@@ -17,6 +18,7 @@ from orchestrator.participant.run import Runner
 
 airline = Participant("airline")
 REPLIES = "saga.replies.airline"
+CODEC = RecordCodec()
 
 
 class SeatReserved(Payload):
@@ -33,23 +35,6 @@ class ReserveSeat(Command[SeatReserved, SoldOut], to=airline):
 
 class CancelSeat(Command[Done], to=airline):
     flight: str
-
-
-class JsonCodec:
-    """A stand-in for the wire: what is tested here does not depend on its bytes."""
-
-    def decode_step_command(self, value):
-        try:
-            found = json.loads(value)
-            return StepCommand(**{**found, "payload": found["payload"].encode()})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise MalformedPayload("malformed", str(error)) from error
-
-    def encode_reply(self, reply):
-        return json.dumps({**reply._asdict(), "payload": reply.payload.decode()}).encode()
-
-    def encode_dead_letter(self, letter):
-        return repr(letter).encode()
 
 
 class JsonPayloads:
@@ -70,30 +55,29 @@ class Bench:
         self.ledger = ledger
         self.handlers = handlers
         self.offsets = itertools.count()
-        self.check = lambda _envelope: None
         self.executor = executor
         self.payload_bytes_max = payload_bytes_max
         self.start()
 
     def start(self):
-        inbox = Inbox(JsonCodec(), self.check, REPLIES, 4)
+        inbox = Inbox(CODEC, REPLIES, 4)
         runner = Runner(bind(self.handlers), JsonPayloads(), self.payload_bytes_max)
         self.dispatcher = Dispatcher(inbox, runner, self.ledger, lambda: 1_000, self.executor)
 
     def record(self, kind, saga="s1", step="seat", direction="do", attempt=1, **changes):
-        command = {
-            "effect": f"{saga}/{step}/{direction}/{attempt}",
-            "saga": saga,
-            "step": step,
-            "direction": direction,
-            "attempt": attempt,
-            "due_ms": 5_000,
-            "type": type(kind).__name__,
-            "reply_topic": REPLIES,
-            "reply_partition": 1,
-            "payload": json.dumps(asdict(kind)),
-        } | changes
-        return self.raw(json.dumps(command).encode(), key=saga.encode())
+        command = StepCommand(
+            effect=f"{saga}/{step}/{direction}/{attempt}",
+            saga=saga,
+            step=step,
+            direction=direction,
+            attempt=attempt,
+            due_ms=5_000,
+            type=type(kind).__name__,
+            reply_topic=REPLIES,
+            reply_partition=1,
+            payload=json.dumps(asdict(kind)).encode(),
+        )._replace(**changes)
+        return self.raw(CODEC.encode_step_command(command), key=saga.encode())
 
     def raw(self, value, key=b"s1", headers=()):
         origin = Origin("airline.commands", 0, next(self.offsets))
@@ -107,5 +91,4 @@ class Bench:
 
 
 def read_reply(record):
-    found = json.loads(record.value)
-    return Reply(**{**found, "payload": found["payload"].encode()})
+    return CODEC.decode_reply(record.value)
