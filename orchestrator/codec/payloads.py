@@ -1,0 +1,123 @@
+"""User payloads to bytes and back, by their types.
+
+A payload's bytes carry their own prefix, so that they can be told apart, and read by later versions
+of the program, wherever they travel. Any other value (a `bool`, a `tuple` of payloads) stays within
+the engine and is bare Avro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from orchestrator.codec import json, lint
+from orchestrator.codec.avro import Schema
+from orchestrator.codec.binary import WRITE_ERRORS, compile_schema
+from orchestrator.codec.derive import schema_of, shapes_of
+from orchestrator.codec.forms import Decoder, Form, Writers
+from orchestrator.codec.kinds import Problem, Record, kind_of
+from orchestrator.codec.plain import from_plain, to_plain
+from orchestrator.codec.refusals import refuse
+from orchestrator.codec.registry import Registry
+from orchestrator.errors import DefinitionError
+
+_JSON_BEGINS = b"{ \t\r\n"
+
+
+class _Compiled(NamedTuple):
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+
+
+class AvroPayloads:
+    """Encodes and decodes values by their types; compiles each type once.
+
+    Args:
+        kinds: Types to compile at once. With a registry, name all that will be written: what is
+            met later is registered when it is first met.
+        older: Schemas of earlier versions of payloads, from `files.read`.
+        registry: With one, payloads are written in its wire format. Both prefixes are always read.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        kinds: Iterable[Any] = (),
+        *,
+        older: Iterable[Schema] = (),
+        registry: Registry | None = None,
+    ) -> None:
+        self._writers = Writers(older, registry)
+        self._compiled: dict[Any, _Compiled] = {}
+        for kind in kinds:
+            self._of(kind)
+
+    def encode(self, value: Any, kind: Any, /) -> bytes:
+        """Encode a value of type `kind`.
+
+        Raises:
+            MalformedPayload: `malformed_payload`; the text names the field that is not of its type.
+            DefinitionError: Values of this type cannot travel.
+        """
+        compiled = self._of(kind)
+        try:
+            return compiled.encode(value)
+        except WRITE_ERRORS as error:
+            to_plain(value, kind)
+            raise refuse("malformed_payload", f"cannot be encoded: {error}") from error
+
+    def decode(self, data: bytes, kind: Any, /) -> Any:
+        """Decode a value of type `kind`.
+
+        Raises:
+            DecodeError: For any bytes that are no such value.
+            Retriable: The registry is needed and away.
+            DefinitionError: Values of this type cannot travel.
+        """
+        return self._of(kind).decode(data)
+
+    def accept(self, data: bytes, kind: Any, /) -> bytes:
+        """Turn what a stranger sent as a payload into the bytes that `encode` would give.
+
+        JSON, an older schema and either prefix are all accepted. Nothing else may be handed to a
+        saga: what has passed here decodes.
+
+        Raises:
+            DecodeError: As `decode`; `malformed_payload` for JSON of another type.
+        """
+        return self.encode(self.read(data, kind), kind)
+
+    def read(self, data: bytes, kind: Any, /) -> Any:
+        """Decode a value that may also be JSON. Raises as `accept`."""
+        if data[:1] and data[0] in _JSON_BEGINS:
+            return from_plain(json.loads(data), kind)
+        return self.decode(data, kind)
+
+    def to_json(self, data: bytes, kind: Any, /) -> Any:
+        """Decode a value and give it as plain JSON. Raises as `decode`."""
+        return to_plain(self.decode(data, kind), kind)
+
+    def _of(self, kind: Any) -> _Compiled:
+        compiled = self._compiled.get(kind)
+        if compiled is None:
+            compiled = self._compiled[kind] = self._compile(kind)
+        return compiled
+
+    def _compile(self, kind: Any) -> _Compiled:
+        document = schema_of(kind)
+        problems = lint.problems(document)
+        if problems:
+            name = getattr(kind, "__name__", str(kind))
+            raise DefinitionError(tuple(Problem(name, text) for text in problems))
+        schema = Schema(document)
+        codec = compile_schema(schema.parsed, shapes_of(kind))
+        if not isinstance(kind_of(kind), Record):
+            return _Compiled(codec.encode, codec.decode)
+        form = Form(schema, codec)
+        self._writers.publish(form)
+        return _Compiled(form.encode, Decoder({form: _itself}, self._writers))
+
+
+def _itself(value: Any) -> Any:
+    return value

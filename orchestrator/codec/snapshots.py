@@ -1,0 +1,123 @@
+"""The state of a saga as the snapshot record lays it out.
+
+Most steps of most sagas have nothing but a status: those take one byte. The layout is canonical
+(one state, one encoding), so that states can be compared as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from orchestrator.codec.refusals import refuse
+from orchestrator.core.state import IDLE, Phase, SagaState, StepState, StepStatus
+
+_DECISION_MAX = 2
+_STATUSES = tuple(StepStatus)
+_PHASES = {int(phase): phase for phase in Phase}
+_BARE = tuple(StepState(status) for status in StepStatus)
+
+
+class StepRow(NamedTuple):
+    """A step that has more than a status."""
+
+    step: int
+    attempt: int
+    attempts_before: int
+    doubtful: bool
+    due_ms: int
+    command: bytes
+    result: bytes
+
+
+class SnapshotRow(NamedTuple):
+    """The columns of the record."""
+
+    saga: str
+    definition: str
+    version: int
+    fingerprint: int
+    phase: int
+    sequence: int
+    payload: bytes
+    start_digest: bytes
+    started_ms: int
+    due_ms: int
+    cause: str
+    lost: bool
+    decisions: bytes
+    faults: tuple[int, ...]
+    statuses: bytes
+    steps: tuple[StepRow, ...]
+
+
+def pack_state(state: SagaState) -> SnapshotRow:
+    """Lay a state out. Raises ValueError if a decision or a status is no byte."""
+    steps = state.steps
+    return SnapshotRow(
+        state.saga_id,
+        state.definition,
+        state.version,
+        state.fingerprint,
+        state.phase,
+        state.sequence,
+        state.payload,
+        state.start_digest,
+        state.started_ms,
+        state.due_ms,
+        state.cause,
+        state.lost,
+        bytes(state.decisions),
+        state.faults,
+        bytes([step[0] for step in steps]),
+        tuple(
+            [
+                StepRow(place, *step[1:])
+                for place, step in enumerate(steps)
+                if step is not IDLE and step != _BARE[step[0]]
+            ]
+        ),
+    )
+
+
+def unpack_state(row: SnapshotRow) -> SagaState:
+    """Read a state. Raises DecodeError: `out_of_range`, `malformed_record`."""
+    phase = _PHASES.get(row.phase)
+    if phase is None:
+        raise refuse("out_of_range", f"there is no phase {row.phase}")
+    if any(decision > _DECISION_MAX for decision in row.decisions):
+        raise refuse("out_of_range", "a decision is more than 2")
+    return SagaState(
+        row.saga,
+        row.definition,
+        row.version,
+        row.fingerprint,
+        phase,
+        row.sequence,
+        row.payload,
+        row.start_digest,
+        row.started_ms,
+        row.due_ms,
+        row.cause,
+        row.lost,
+        tuple(row.decisions),
+        row.faults,
+        _steps(row.statuses, row.steps),
+    )
+
+
+def _steps(statuses: bytes, rows: Sequence[StepRow]) -> tuple[StepState, ...]:
+    if statuses and max(statuses) >= len(_STATUSES):
+        raise refuse("out_of_range", f"there is no step status {max(statuses)}")
+    steps = [_BARE[status] for status in statuses]
+    if any(before.step >= after.step for before, after in pairwise(rows)):
+        raise refuse("malformed_record", "steps do not ascend")
+    for row in rows:
+        if not 0 <= row.step < len(steps):
+            raise refuse("out_of_range", f"there is no step {row.step}")
+        step = StepState(_STATUSES[statuses[row.step]], *row[1:])
+        if step == steps[row.step]:
+            raise refuse("malformed_record", f"step {row.step} has nothing but a status")
+        steps[row.step] = step
+    return tuple(steps)

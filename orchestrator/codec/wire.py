@@ -1,0 +1,196 @@
+"""The engine's records to bytes and back. See docs/records.md for what travels where."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+
+from orchestrator.codec import checks, commands_json
+from orchestrator.codec.avro import engine_schemas
+from orchestrator.codec.binary import Shape, compile_schema
+from orchestrator.codec.envelope import Origin
+from orchestrator.codec.forms import Check, Decoder, Form, Writers
+from orchestrator.codec.records import (
+    Cause,
+    Cursor,
+    DeadLetter,
+    Outcome,
+    Reply,
+    StepCommand,
+    Transition,
+)
+from orchestrator.codec.registry import Registry
+from orchestrator.codec.rows import (
+    Ended,
+    Row,
+    Started,
+    pack,
+    pack_transition,
+    unpack,
+    unpack_transition,
+)
+from orchestrator.codec.snapshots import SnapshotRow, StepRow, pack_state, unpack_state
+from orchestrator.core.commands import (
+    CancelSaga,
+    OperatorCommand,
+    ResolveStep,
+    RetrySaga,
+    SkipStep,
+    StartSaga,
+)
+from orchestrator.core.state import SagaState
+
+PRIVATE = frozenset({"Snapshot", "Cursor"})
+"""Records that only workers write and read: they are never in a registry."""
+
+_JSON_BEGINS = b"{ \t\r\n"
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _plain(kind: type[Any]) -> Shape:
+    # tuple.__new__ is what a NamedTuple's _make does, without the count: the schema has counted.
+    return Shape(kind, partial(tuple.__new__, kind), _itself)
+
+
+_RECORDS: tuple[type[Any], ...] = (
+    StartSaga,
+    CancelSaga,
+    RetrySaga,
+    SkipStep,
+    ResolveStep,
+    StepCommand,
+    Reply,
+    Cause,
+    Origin,
+    Cursor,
+    Outcome,
+    DeadLetter,
+    Started,
+    Ended,
+)
+SHAPES = {kind.__name__: _plain(kind) for kind in _RECORDS} | {
+    "Transition": Shape(Transition, unpack_transition, pack_transition),
+    "Event": Shape(Row, lambda values: unpack(Row._make(values)), pack),
+    "Snapshot": Shape(SagaState, lambda row: unpack_state(SnapshotRow._make(row)), pack_state),
+    "Step": _plain(StepRow),
+}
+"""For each record of the engine's schemas, the value that it is in Python."""
+
+_COMMAND_CHECKS: dict[type[Any], Check] = {
+    StartSaga: checks.start_saga,
+    CancelSaga: checks.cancel_saga,
+    RetrySaga: checks.retry_saga,
+    SkipStep: checks.skip_step,
+    ResolveStep: checks.resolve_step,
+}
+
+
+class RecordCodec:
+    """Encodes and decodes every record of the engine. Holds nothing but schemas and their ids.
+
+    Args:
+        registry: With one, the records that others see are written in its wire format. Both
+            prefixes are always read.
+
+    Every `decode_*` raises DecodeError and nothing else, for any bytes at all; with a registry also
+    Retriable, if its answer is needed and it is away. Every `encode_*` raises ValueError or
+    TypeError for a value that the schema cannot hold, such as a number of more than 64 bits.
+    """
+
+    def __init__(self, registry: Registry | None = None) -> None:
+        form = {
+            name: Form(schema, compile_schema(schema.parsed, SHAPES, lossy_text=True))
+            for name, schema in engine_schemas().items()
+        }
+        writers = Writers(engine_schemas().values(), registry)
+        for name in form.keys() - PRIVATE:
+            writers.publish(form[name])
+
+        def decoder(name: str, check: Check) -> Decoder:
+            return Decoder({form[name]: check}, writers)
+
+        self._form = form
+        self._commands = Decoder(
+            {form[kind.__name__]: check for kind, check in _COMMAND_CHECKS.items()}, writers
+        )
+        self._step_commands = decoder("StepCommand", checks.step_command)
+        self._replies = decoder("Reply", checks.reply)
+        self._transitions = decoder("Transition", checks.transition)
+        self._snapshots = decoder("Snapshot", checks.snapshot)
+        self._cursors = decoder("Cursor", checks.cursor)
+        self._outcomes = decoder("Outcome", checks.outcome)
+        self._dead_letters = decoder("DeadLetter", checks.dead_letter)
+
+    def encode_command(self, command: StartSaga | OperatorCommand) -> bytes:
+        """Encode a command for the commands topic."""
+        return self._form[type(command).__name__].encode(command)
+
+    def decode_command(self, data: bytes) -> StartSaga | OperatorCommand:
+        """Decode a command in Avro (either prefix) or JSON, told apart by the first byte.
+
+        The payload of a start, and the result of a resolve, are opaque: pass them through
+        `AvroPayloads.accept` with the declared type. From a JSON command they are JSON.
+        """
+        if data[:1] and data[0] in _JSON_BEGINS:
+            command = commands_json.decode(data)
+            return cast("StartSaga", _COMMAND_CHECKS[type(command)](command))
+        return cast("StartSaga", self._commands(data))
+
+    def encode_step_command(self, command: StepCommand) -> bytes:
+        """Encode a step command for a participant."""
+        return self._form["StepCommand"].encode(command)
+
+    def decode_step_command(self, data: bytes) -> StepCommand:
+        """Decode a step command. Its effect id agrees with its other fields."""
+        return cast("StepCommand", self._step_commands(data))
+
+    def encode_reply(self, reply: Reply) -> bytes:
+        """Encode a reply for the step command's reply topic."""
+        return self._form["Reply"].encode(reply)
+
+    def decode_reply(self, data: bytes) -> Reply:
+        """Decode a reply. Its effect id can be parsed and agrees with its saga."""
+        return cast("Reply", self._replies(data))
+
+    def encode_transition(self, transition: Transition) -> bytes:
+        """Encode a transition for the events topic."""
+        return self._form["Transition"].encode(transition)
+
+    def decode_transition(self, data: bytes) -> Transition:
+        """Decode a transition."""
+        return cast("Transition", self._transitions(data))
+
+    def encode_snapshot(self, state: SagaState) -> bytes:
+        """Encode a state for changelog and store. Equal states give equal bytes."""
+        return self._form["Snapshot"].encode(state)
+
+    def decode_snapshot(self, data: bytes) -> SagaState:
+        """Decode a state."""
+        return cast("SagaState", self._snapshots(data))
+
+    def encode_cursor(self, cursor: Cursor) -> bytes:
+        """Encode a cursor for changelog and store."""
+        return self._form["Cursor"].encode(cursor)
+
+    def decode_cursor(self, data: bytes) -> Cursor:
+        """Decode a cursor. Its inputs are sorted by topic."""
+        return cast("Cursor", self._cursors(data))
+
+    def encode_outcome(self, outcome: Outcome) -> bytes:
+        """Encode an outcome for the outcomes topic."""
+        return self._form["Outcome"].encode(outcome)
+
+    def decode_outcome(self, data: bytes) -> Outcome:
+        """Decode an outcome."""
+        return cast("Outcome", self._outcomes(data))
+
+    def encode_dead_letter(self, letter: DeadLetter) -> bytes:
+        """Encode a dead letter for the dead-letters topic."""
+        return self._form["DeadLetter"].encode(letter)
+
+    def decode_dead_letter(self, data: bytes) -> DeadLetter:
+        """Decode a dead letter."""
+        return cast("DeadLetter", self._dead_letters(data))
