@@ -16,7 +16,14 @@ from orchestrator.codec.envelope import Envelope, Origin, Record
 from orchestrator.codec.limits import Limits, check, traceparent
 from orchestrator.codec.records import Cause, Outcome, StepCommand, Transition
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.commands import Command, ReplyOutcome, ReplyReceived, StartSaga, TimerFired
+from orchestrator.core.commands import (
+    Command,
+    ReplyOutcome,
+    ReplyReceived,
+    ResolveStep,
+    StartSaga,
+    TimerFired,
+)
 from orchestrator.core.decide import decide
 from orchestrator.core.definition import Definition
 from orchestrator.core.effects import Effect, SendCommand
@@ -31,7 +38,7 @@ from orchestrator.core.ids import is_id, parse_effect_id
 from orchestrator.core.react import effects
 from orchestrator.core.state import Consistency, Phase, SagaState, Timer, timers
 from orchestrator.errors import CorruptStore, DecodeError
-from orchestrator.kafka.partitioner import partition_of
+from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.catalog import Catalog, Known
 from orchestrator.runtime.quarantine import Refusal, dead_letter
 from orchestrator.runtime.shard import Change, Lookup, Shard
@@ -239,6 +246,11 @@ class Interpreter:
         if not isinstance(read, Read):
             return read
         found = shard.look_up(read.saga_id)
+        if isinstance(read.command, ResolveStep) and found.state is not None:
+            try:
+                read = self._with_result(read, read.command, found.state)
+            except DecodeError as error:
+                return Refusal(error.reason, error.text)
         if read.known is None and isinstance(read.command, StartSaga) and found.state is None:
             name, version = read.command.definition, read.command.version
             return Refusal(*self._catalog.unknown(name, version))
@@ -269,11 +281,16 @@ class Interpreter:
         cause = Cause("start", envelope.origin, "")
         known = self._catalog.find(command.definition, command.version)
         if known is not None:
-            if value[:1] == b"{":
-                command = command._replace(payload=known.from_json(command.payload))
-            else:
-                known.check(command.payload)
+            command = command._replace(payload=known.accept(command.payload))
         return Read(command.saga_id, command, cause, known, traceparent(envelope))
+
+    def _with_result(self, read: Read, command: ResolveStep, state: SagaState) -> Read:
+        """Check what a person says that a step gave. Only a known saga tells the type."""
+        known = self._catalog.find(state.definition, state.version)
+        if known is None:
+            return read
+        result = known.accept_result(command.step_id, command.result)
+        return read._replace(command=command._replace(result=result))
 
     def _read_reply(
         self, envelope: Envelope, key: bytes, value: bytes, participant: str

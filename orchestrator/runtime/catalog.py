@@ -14,10 +14,10 @@ class Known(NamedTuple):
     """A definition, and what the worker must know about its start payload."""
 
     definition: Definition
-    check: Callable[[bytes], object]
-    """Raises DecodeError if the bytes are no start payload of this definition."""
-    from_json: Callable[[bytes], bytes]
-    """JSON of a start payload to its encoding. Raises DecodeError."""
+    accept: Callable[[bytes], bytes]
+    """A start payload from outside, in Avro or JSON, to its encoding. Raises DecodeError."""
+    accept_result: Callable[[str, bytes], bytes]
+    """The same for a result, given by a person, of the step of that id."""
 
 
 class Catalog:

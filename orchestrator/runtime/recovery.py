@@ -270,7 +270,7 @@ class Recovery:
         for shard, changelog in zip(shards, changelogs, strict=True):
             shard.status = ShardStatus.RESTORING
             shard.reset()
-            reason = discard_reason(
+            reason = self._unreadable(shard) or discard_reason(
                 shard.store,
                 start=starts[changelog],
                 end=ends[changelog],
@@ -279,6 +279,13 @@ class Recovery:
             )
             if reason is not None:
                 self.begin_anew(shard, reason)
+
+    def _unreadable(self, shard: Shard) -> str | None:
+        try:
+            self._cursor(shard)
+        except CorruptStore:
+            return "corrupt"
+        return None
 
     def begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
         """Set a store aside and open an empty one in its place."""
@@ -306,9 +313,10 @@ class Recovery:
             list(shards), self._nonce(), self._source.group_metadata()
         )
         for shard in sorted(shards, key=lambda s: barriers[s.partition] - s.store.position()):
-            yield from self._replay(shard, barriers[shard.partition] + 1, patient=True)  # T5
+            yield from self._restore(shard, barriers[shard.partition] + 1)  # T5
         for shard in shards:
-            yield from self._judge(shard, committed)  # T6
+            if shard.status is ShardStatus.RESTORING:
+                yield from self._judge(shard, committed)  # T6
         ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
 
     def _fence_dead_owners(self, shards: Sequence[Shard]) -> None:
@@ -347,6 +355,22 @@ class Recovery:
     def _end(self, shard: Shard) -> int:
         changelog = TopicPartition(self._changelog, shard.partition)
         return self._cluster.end_offsets([changelog])[changelog]
+
+    def _restore(self, shard: Shard, until: int) -> Iterator[bool]:
+        """T5, for good: a changelog that does not go with the store is read from its beginning."""
+        try:
+            yield from self._replay(shard, until, patient=True)
+        except StateError as error:
+            self.begin_anew(shard, "does_not_fit_changelog", str(error))
+        except DecodeError as error:
+            self.halt(shard, Halt("changelog_undecodable", f"{error}. Is this worker too old?"))
+        else:
+            return
+        if shard.status is ShardStatus.RESTORING:
+            try:
+                yield from self._replay(shard, until, patient=True)
+            except (StateError, DecodeError) as error:
+                self.halt(shard, Halt("changelog_unreadable", str(error)))
 
     def _replay(self, shard: Shard, until: int, *, patient: bool) -> Iterator[bool]:
         """Bring the store up to offset `until`; without patience, up to what is decided now."""

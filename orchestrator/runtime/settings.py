@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator.core.ids import is_id
 from orchestrator.errors import ConfigurationError
@@ -14,30 +15,30 @@ class WorkerSettings:
 
     group: str = "saga"
     """Consumer group of all workers of one installation. Default `saga`, as the topics' prefix."""
-    ordinal: int = 0
+    ordinal: int = field(default=0, metadata={"min": 0, "max": 999})
     """Number of this worker, from 0. No two running workers share one: it is their identity."""
-    state_directory: str = "saga-state"
+    data_dir: Path = Path("saga-state")
     """Where the local stores lie, one directory a worker. Losing it costs a restore, no data."""
-    batch_count_max: int = 500
+    batch_count_max: int = field(default=500, metadata={"min": 1, "max": 10_000})
     """Inputs a transaction. 300 loses a quarter of the rate, 100 half; above 500 gains nothing."""
-    timers_count_max: int = 200
+    timers_count_max: int = field(default=200, metadata={"min": 1, "max": 10_000})
     """Due timers a shard and transaction: a burst must leave room for new inputs."""
-    poll_timeout_ms: int = 100
+    poll_timeout_ms: int = field(default=100, metadata={"min": 1, "max": 5_000})
     """Longest wait for a first input, in ms; bounds how late a timer fires on an idle worker."""
-    cache_count_max: int = 20_000
+    cache_count_max: int = field(default=20_000, metadata={"min": 1, "max": 10_000_000})
     """Decoded sagas kept in memory a shard. Saves a read and a decode (about 8 us) an input."""
-    record_bytes_max: int = 900_000
+    record_bytes_max: int = field(default=900_000, metadata={"min": 10_000, "max": 67_108_864})
     """Largest record the worker writes, in bytes; below Kafka's default of 1,048,576 a batch."""
-    restore_slice_ms: int = 200
+    restore_slice_ms: int = field(default=200, metadata={"min": 1, "max": 5_000})
     """How long a restore may keep the loop from polling, in ms; far below max.poll.interval."""
-    restore_count_max: int = 1_000
+    restore_count_max: int = field(default=1_000, metadata={"min": 1, "max": 100_000})
     """Changelog records a write batch while restoring: 2.7 us a record at 1,000."""
-    committed_timeout_ms: int = 500
+    committed_timeout_ms: int = field(default=500, metadata={"min": 10, "max": 10_000})
     """How long to wait for pending offsets of a dead predecessor before looking again, in ms."""
-    fenced_patience_ms: int = 4_000
+    fenced_patience_ms: int = field(default=4_000, metadata={"min": 0, "max": 60_000})
     """After being fenced, how long to see whether another process has our identity, in ms. Longer
     than a heartbeat, by which the group would tell us."""
-    rotate_backoff_ms: int = 1_000
+    rotate_backoff_ms: int = field(default=1_000, metadata={"min": 1, "max": 60_000})
     """Pause between attempts to get a new producer while brokers are away, in ms."""
     delete_retention_ms: int = 7 * 24 * 3_600_000
     """`delete.retention.ms` of the changelog, in ms. A store that was out of touch for half of it
@@ -55,11 +56,6 @@ class WorkerSettings:
     def __post_init__(self) -> None:
         if not is_id(self.group):
             raise ConfigurationError(f"group={self.group!r}: must be [A-Za-z0-9._-]{{1,128}}")
-        if not 0 <= self.ordinal <= 999:
-            raise ConfigurationError(f"ordinal={self.ordinal}: must be from 0 to 999")
-        for name in ("batch_count_max", "timers_count_max", "cache_count_max", "poll_timeout_ms"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name}={getattr(self, name)}: must be at least 1")
 
     @property
     def instance_id(self) -> str:

@@ -1,0 +1,220 @@
+"""Wiring: from settings and a program to a running worker."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.codec.limits import DEFAULT_LIMITS
+from orchestrator.codec.payloads import AvroPayloads
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.errors import ConfigurationError
+from orchestrator.kafka.admin import KafkaAdmin
+from orchestrator.kafka.base import TopicState
+from orchestrator.kafka.changelog import ChangelogReader
+from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.sink import TransactionalSink, TransactionSettings, fence
+from orchestrator.kafka.source import KafkaSource
+from orchestrator.observability.counters import Counters
+from orchestrator.observability.log import Log, get
+from orchestrator.runtime import crash_points
+from orchestrator.runtime.batch import Interpreter
+from orchestrator.runtime.catalog import Catalog
+from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.program import catalog_of
+from orchestrator.runtime.recovery import Recovery, RestoreProgress
+from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.transaction import Transactor
+from orchestrator.runtime.worker import Worker
+from orchestrator.store.base import ShardStore
+from orchestrator.store.rocks import RocksShared, RocksStore, StoreSettings
+from orchestrator.topics import Topics
+
+if TYPE_CHECKING:
+    from orchestrator.definition.saga import Saga
+
+
+class Program(Protocol):
+    """What the user's modules hold, as far as a worker needs it (`orchestrator.modules`)."""
+
+    @property
+    def sagas(self) -> tuple[Saga[Any, Any], ...]:
+        """Every saga definition."""
+
+
+class RocksStores:
+    """The stores of one worker: `<data_dir>/<instance id>/<shard>`."""
+
+    def __init__(self, folder: Path, settings: StoreSettings) -> None:
+        self._folder = folder
+        self._shared = RocksShared(settings)
+
+    def open(self, partition: int) -> ShardStore:
+        """Open or make the store of a shard."""
+        return RocksStore(self._path(partition), self._shared)
+
+    def set_aside(self, partition: int) -> str:
+        """Keep the broken store beside the new one, for whoever wants to know why; only the last."""
+        path = self._path(partition)
+        aside = path.with_name(f"{path.name}.set-aside-{time.time_ns() // 1_000_000}")
+        if path.exists():
+            path.rename(aside)
+        return str(aside)
+
+    def _path(self, partition: int) -> Path:
+        return self._folder / f"{partition:03d}"
+
+
+def run_worker(
+    program: Program,
+    settings: WorkerSettings,
+    kafka: KafkaSettings,
+    stop: Callable[[], bool],
+    *,
+    transactions: TransactionSettings | None = None,
+    stores: StoreSettings | None = None,
+    topics: Topics | None = None,
+    codec: RecordCodec | None = None,
+    payloads: AvroPayloads | None = None,
+    on_progress: Callable[[RestoreProgress], None] | None = None,
+    counters: Counters | None = None,
+) -> None:
+    """Run one worker until `stop()` is true.
+
+    Raises ConfigurationError, DefinitionError, Fenced and StateError: what a person or a new
+    process must cure.
+    """
+    crash_points.arm_from(os.environ)
+    names = Topics() if topics is None else topics
+    log = get(worker=settings.instance_id)
+    catalog = catalog_of(program.sagas, AvroPayloads() if payloads is None else payloads)
+    worker = _assemble(
+        catalog=catalog,
+        settings=settings,
+        kafka=kafka,
+        transactions=TransactionSettings() if transactions is None else transactions,
+        stores=StoreSettings() if stores is None else stores,
+        topics=names,
+        codec=RecordCodec() if codec is None else codec,
+        on_progress=_logged(log) if on_progress is None else on_progress,
+        counters=Counters() if counters is None else counters,
+        log=log,
+    )
+    # What lives from here on to the end need not be looked at by the collector again and again.
+    gc.collect()
+    gc.freeze()
+    worker.run(stop)
+
+
+def check_topics(
+    found: dict[str, TopicState], topics: Topics, participants: Sequence[str]
+) -> tuple[int, dict[str, int]]:
+    """Give P, and the partitions of each participant's command topic.
+
+    Raises ConfigurationError if a topic is missing, or one of the shards' has another P.
+    """
+    replies = [topics.replies(name) for name in participants]
+    own = [topics.commands, *replies, topics.events, topics.changelog, topics.outcomes]
+    commands = {name: topics.participant_commands(name) for name in participants}
+    wanted = [*own, topics.dead_letters, *commands.values()]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise ConfigurationError(f"no such topics: {', '.join(missing)}; run `saga topics create`")
+    partitions = found[topics.commands].partitions
+    for name in [*own, topics.dead_letters]:
+        if found[name].partitions != partitions:
+            raise ConfigurationError(
+                f"{name} has {found[name].partitions} partitions, {topics.commands} has"
+                f" {partitions}: all topics of the shards must have the same number"
+            )
+    return partitions, {name: found[topic].partitions for name, topic in commands.items()}
+
+
+def _assemble(
+    *,
+    catalog: Catalog,
+    settings: WorkerSettings,
+    kafka: KafkaSettings,
+    transactions: TransactionSettings,
+    stores: StoreSettings,
+    topics: Topics,
+    codec: RecordCodec,
+    on_progress: Callable[[RestoreProgress], None],
+    counters: Counters,
+    log: Log,
+) -> Worker:
+    instance, participants = settings.instance_id, catalog.participants
+    admin = KafkaAdmin(kafka)
+    inputs = [topics.commands, *(topics.replies(name) for name in participants)]
+    others = [topics.events, topics.changelog, topics.outcomes, topics.dead_letters]
+    destinations = [topics.participant_commands(name) for name in participants]
+    found = admin.topics([*inputs, *others, *destinations])
+    partitions, participant_partitions = check_topics(dict(found), topics, participants)
+    # The identity is taken before the group is joined: a predecessor's transaction ends here.
+    sink = TransactionalSink(kafka, instance, transactions)
+    transactor = Transactor(
+        sink=sink, codec=codec, topics=topics, owner=instance, partitions=partitions
+    )
+    source = KafkaSource(kafka, group=settings.group, instance_id=instance, topics=inputs)
+    clock = SystemClock()
+    recovery = Recovery(
+        settings=settings,
+        topics=inputs,
+        changelog=topics.changelog,
+        partitions=partitions,
+        stores=RocksStores(settings.data_dir / instance, stores),
+        source=source,
+        reader=ChangelogReader(kafka, instance),
+        cluster=admin,
+        transactor=transactor,
+        fence=lambda owner: fence(kafka, owner),
+        codec=codec,
+        clock=clock,
+        counters=counters,
+        log=log,
+        on_progress=on_progress,
+        nonce=lambda: uuid.uuid4().bytes,
+    )
+    interpreter = Interpreter(
+        catalog=catalog,
+        codec=codec,
+        limits=DEFAULT_LIMITS,
+        topics=topics,
+        partitions=partitions,
+        participant_partitions=participant_partitions,
+        # A record has a head, and a batch of one record has another.
+        record_bytes_max=min(settings.record_bytes_max, kafka.message_bytes_max * 9 // 10),
+        postpone_ms=settings.postpone_ms,
+        worker=instance,
+    )
+    return Worker(
+        settings=settings,
+        topics=inputs,
+        partitions=partitions,
+        source=source,
+        sink=sink,
+        interpreter=interpreter,
+        transactor=transactor,
+        recovery=recovery,
+        clock=clock,
+        counters=counters,
+        log=log,
+    )
+
+
+def _logged(log: Log) -> Callable[[RestoreProgress], None]:
+    """Progress as log lines, one every few seconds."""
+    last_s = time.monotonic()
+
+    def on_progress(progress: RestoreProgress) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= 2.0:
+            last_s = time.monotonic()
+            log.info("restoring", **progress._asdict())
+
+    return on_progress

@@ -1,0 +1,354 @@
+"""The loop of a worker: poll, decide, commit. One thread; everything else hangs from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from orchestrator.codec.envelope import Envelope
+from orchestrator.errors import CorruptStore, Fenced, MustAbort, TransactionError
+from orchestrator.kafka.base import (
+    Assigned,
+    FaultKind,
+    Lost,
+    Position,
+    ReadFault,
+    Rebalance,
+    Sink,
+    Source,
+)
+from orchestrator.observability.counters import Counters
+from orchestrator.observability.log import Bounded, Log
+from orchestrator.runtime.batch import Interpreter, Outbox
+from orchestrator.runtime.clock import Clock
+from orchestrator.runtime.crash_points import CrashPoint, reach
+from orchestrator.runtime.quarantine import Bisection, Refusal
+from orchestrator.runtime.rebalance import shards_of
+from orchestrator.runtime.recovery import Halt, Recovery
+from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.transaction import Transactor
+from orchestrator.store.base import Batch
+
+_WAITING_S = 0.02
+"""Longest poll while a take-over waits for something: it asks again so often."""
+_FAILURES_DOUBLED_MAX = 10
+
+
+class Worker:
+    """Owns some shards and drives their sagas. `run` returns when it is told to stop.
+
+    It raises what only a new process can cure: Fenced (another has our identity),
+    ConfigurationError, StateError (the disk is full, say).
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: WorkerSettings,
+        topics: Sequence[str],
+        partitions: int,
+        source: Source,
+        sink: Sink,
+        interpreter: Interpreter,
+        transactor: Transactor,
+        recovery: Recovery,
+        clock: Clock,
+        counters: Counters,
+        log: Log,
+    ) -> None:
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._partitions = partitions
+        self._source = source
+        self._sink = sink
+        self._interpreter = interpreter
+        self._transactor = transactor
+        self._recovery = recovery
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._notes = Bounded(log, monotonic_s=clock.monotonic_s)
+        self._shards: dict[int, Shard] = {}
+        self._running: tuple[Shard, ...] = ()
+        self._taking_over: Iterator[bool] | None = None
+        self._busy = False
+        """Whether the take-over has work to do at once."""
+        self._bisection = Bisection(settings.batch_count_max)
+        self._failures_count = 0
+        """Transactions that failed in a row."""
+        self._synced_s = self._reported_s = clock.monotonic_s()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Work until `stop()` is true; it is asked between transactions."""
+        self._sink.init()
+        self._log.info("worker_ready", inputs=list(self._topics), partitions=self._partitions)
+        try:
+            while not stop():
+                self._turn()
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        polled = self._source.poll_batch(self._bisection.count_max, self._patience_s())
+        for rebalance in polled.rebalances:
+            self._rebalance(rebalance)
+        for fault in polled.faults:
+            self._fault(fault)
+        if self._taking_over is not None:
+            self._take_over()
+        if self._running:
+            self._work(polled.records)
+        self._keep_house()
+
+    def _patience_s(self) -> float:
+        """How long the next poll may wait for a record."""
+        if self._taking_over is not None:
+            return 0.0 if self._busy else _WAITING_S
+        wait_ms = self._settings.poll_timeout_ms
+        now_ms = self._clock.now_ms()
+        for shard in self._running:
+            due_ms = shard.store.next_due_ms()
+            if due_ms is not None:
+                wait_ms = min(wait_ms, max(due_ms - now_ms, 1))
+        return wait_ms / 1_000
+
+    # --- one batch ------------------------------------------------------------------------------
+
+    def _work(self, records: Sequence[Envelope]) -> None:
+        reach(CrashPoint.C01)
+        outbox = Outbox(self._clock.now_ms())
+        shard: Shard | None = None
+        try:
+            for envelope in records:
+                partition = envelope.origin.partition
+                if shard is None or shard.partition != partition:
+                    shard = self._shards.get(partition)
+                self._take(outbox, shard, envelope)
+            for shard in self._running:
+                self._fire(outbox, shard)
+        except CorruptStore as error:
+            self._broken(shard, error)
+            return
+        if outbox.shards:
+            self._commit(outbox)
+        else:
+            self._tell(outbox)
+
+    def _take(self, outbox: Outbox, shard: Shard | None, envelope: Envelope) -> None:
+        origin = envelope.origin
+        if shard is None or shard.status is not ShardStatus.RUNNING:
+            return  # not ours any more, or not yet: it is read again from the shard's cursor
+        if origin.offset < shard.next_offset(origin.topic):
+            return  # fetched before the last seek
+        if origin in self._bisection.poisoned:
+            self._interpreter.park(outbox, shard, envelope)
+        else:
+            self._interpreter.take(outbox, shard, envelope)
+
+    def _fire(self, outbox: Outbox, shard: Shard) -> None:
+        limit = self._settings.timers_count_max
+        if self._bisection.count_max < self._settings.batch_count_max:
+            limit = min(limit, self._bisection.count_max - len(outbox.work))
+        if limit <= 0:
+            return
+        for timer in shard.due(shard.tick(outbox.now_ms), limit):
+            if timer in self._bisection.poisoned:
+                text = "a transaction with this timer alone was refused every time"
+                self._interpreter.rest(outbox, shard, timer, Refusal("poison", text))
+            else:
+                self._interpreter.fire(outbox, shard, timer)
+
+    def _commit(self, outbox: Outbox) -> None:
+        try:
+            self._transactor.commit(outbox, self._source.group_metadata())
+        except TransactionError as error:
+            if isinstance(error, MustAbort):
+                self._bisection.failed(outbox.work)
+            self._doubt(error)
+            return
+        self._failures_count = 0
+        self._bisection.succeeded(outbox.work)
+        self._count(outbox)
+        self._tell(outbox)
+
+    def _count(self, outbox: Outbox) -> None:
+        counters = self._counters
+        counters.transactions_count += 1
+        counters.timers_count += outbox.timers_count
+        counters.inputs_count += len(outbox.work) - outbox.timers_count
+        counters.transitions_count += outbox.transitions_count
+        counters.events_count += outbox.events_count
+        counters.step_commands_count += outbox.step_commands_count
+        counters.outcomes_count += outbox.outcomes_count
+        counters.rerouted_count += outbox.rerouted_count
+        counters.dead_letters.update(outbox.dead_letters)
+
+    def _tell(self, outbox: Outbox) -> None:
+        for note in outbox.notes:
+            if note.event == "timer_postponed":
+                self._counters.postponed_count += 1
+            cause = "{}/{}/{}".format(*note.cause)
+            self._notes.warning(
+                note.event, note.reason, saga=note.saga, shard=note.shard, cause=cause
+            )
+
+    # --- what goes wrong ------------------------------------------------------------------------
+
+    def _doubt(self, error: TransactionError) -> None:
+        """Replace the producer, and let the changelog say what was committed."""
+        self._failures_count += 1
+        self._counters.transaction_failures[type(error).__name__] += 1
+        self._log.warning("transaction_failed", reason=type(error).__name__, text=str(error))
+        if isinstance(error, MustAbort):
+            try:
+                self._sink.abort()
+            except TransactionError as worse:
+                self._log.warning("abort_failed", reason=type(worse).__name__, text=str(worse))
+        affected = [s for s in self._shards.values() if s.status is not ShardStatus.HALTED]
+        for shard in affected:
+            shard.forget_overlay()
+            shard.status = ShardStatus.RESTORING
+        self._source.assign(())
+        self._running = ()
+        self._begin(self._rotate_and_take_over(error, affected))
+
+    def _rotate_and_take_over(
+        self, error: TransactionError, shards: Sequence[Shard]
+    ) -> Iterator[bool]:
+        if isinstance(error, Fenced):
+            # If another process has our identity, polling tells us so and ends this one.
+            yield from self._wait(self._settings.fenced_patience_ms)
+        while True:
+            if self._failures_count > 1:
+                doubled = min(self._failures_count, _FAILURES_DOUBLED_MAX)
+                yield from self._wait(min(self._settings.rotate_backoff_ms, 10 << doubled))
+            reach(CrashPoint.C16)
+            try:
+                self._sink.rotate()
+                break
+            except TransactionError as again:
+                self._failures_count += 1
+                self._log.warning("rotation_failed", reason=type(again).__name__, text=str(again))
+                yield False
+        self._counters.rotations_count += 1
+        self._log.info("producer_rotated", reason=type(error).__name__)
+        yield from self._recovery.take_over(shards, self._ready)
+
+    def _wait(self, for_ms: int) -> Iterator[bool]:
+        until_s = self._clock.monotonic_s() + for_ms / 1_000
+        while self._clock.monotonic_s() < until_s:
+            yield False
+
+    def _broken(self, shard: Shard | None, error: CorruptStore) -> None:
+        """A store cannot be read: begin it anew, and take all shards over again."""
+        for each in self._shards.values():
+            each.forget_overlay()
+        if shard is None:
+            raise error
+        self._recovery.begin_anew(shard, "corrupt", str(error))
+        running = list(self._running)
+        self._source.assign(())
+        self._running = ()
+        self._begin(self._recovery.take_over(running, self._ready))
+
+    def _fault(self, fault: ReadFault) -> None:
+        where = {"topic": fault.topic, "shard": fault.partition, "offset": fault.offset}
+        self._notes.warning("read_fault", fault.kind, text=fault.text, **where)
+        shard = self._shards.get(fault.partition)
+        lasting = fault.kind in {FaultKind.OUT_OF_RANGE, FaultKind.BAD_RECORD, FaultKind.GONE}
+        if lasting and shard is not None and shard.status is ShardStatus.RUNNING:
+            text = f"{fault.topic}: {fault.text}. Mend the topic, then restart the worker"
+            self._recovery.halt(shard, Halt(fault.kind, text))
+            self._ready(())
+
+    # --- shards come and go ---------------------------------------------------------------------
+
+    def _rebalance(self, rebalance: Rebalance) -> None:
+        reach(CrashPoint.C12)
+        self._stop_taking_over()
+        self._running = ()
+        partitions = [p.partition for p in rebalance.partitions]
+        self._log.info(
+            "rebalance", kind=type(rebalance).__name__.lower(), shards=sorted(set(partitions))
+        )
+        if isinstance(rebalance, Assigned):
+            self._assigned(shards_of(rebalance.partitions, self._topics, self._partitions))
+            return
+        for shard in self._shards.values():
+            shard.forget_overlay()
+            shard.status = ShardStatus.SUSPENDED
+        if isinstance(rebalance, Lost):
+            self._drop(list(self._shards))
+
+    def _assigned(self, owned: tuple[int, ...]) -> None:
+        self._counters.rebalances_count += 1
+        self._drop([partition for partition in self._shards if partition not in owned])
+        for partition in owned:
+            if partition not in self._shards:
+                self._shards[partition] = self._recovery.open(partition)
+        if owned:
+            shards = [self._shards[partition] for partition in owned]
+            self._begin(self._recovery.take_over(shards, self._ready))
+
+    def _drop(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._shards.pop(partition).store.close()
+
+    def _begin(self, taking_over: Iterator[bool]) -> None:
+        self._stop_taking_over()
+        self._taking_over = taking_over
+        self._busy = True
+
+    def _stop_taking_over(self) -> None:
+        taking_over, self._taking_over = self._taking_over, None
+        close = getattr(taking_over, "close", None)
+        if close is not None:
+            close()  # ends its reading
+
+    def _take_over(self) -> None:
+        """Go on with the take-over for one slice."""
+        until_s = self._clock.monotonic_s() + self._settings.restore_slice_ms / 1_000
+        taking_over = self._taking_over
+        try:
+            while taking_over is not None and self._clock.monotonic_s() < until_s:
+                step = next(taking_over, None)
+                self._busy = bool(step)
+                if step is None:
+                    self._taking_over = None
+                if not step:
+                    break
+        except TransactionError as error:
+            self._doubt(error)
+
+    def _ready(self, _: Sequence[Shard]) -> None:
+        """Read the inputs of every shard that runs, from where each stands."""
+        self._running = tuple(
+            shard for shard in self._shards.values() if shard.status is ShardStatus.RUNNING
+        )
+        self._source.assign(
+            [
+                Position(topic, shard.partition, shard.positions[topic])
+                for shard in self._running
+                for topic in self._topics
+            ]
+        )
+
+    # --- housekeeping ---------------------------------------------------------------------------
+
+    def _keep_house(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
+            self._synced_s = now_s
+            for shard in self._running:
+                shard.store.apply(Batch(shard.store.position(), self._clock.now_ms()))
+        interval_s = self._settings.report_interval_ms / 1_000
+        if interval_s and now_s - self._reported_s >= interval_s:
+            self._reported_s = now_s
+            self._log.info("counters", shards=len(self._running), **self._counters.values())
+
+    def _close(self) -> None:
+        self._stop_taking_over()
+        self._drop(list(self._shards))
+        self._sink.close()
+        self._source.close()
+        self._log.info("worker_stopped", **self._counters.values())
