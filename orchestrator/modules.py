@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from orchestrator import guard
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, OrchestratorError
 
 if TYPE_CHECKING:
     from orchestrator.definition.payload import Handler
@@ -98,7 +98,7 @@ def _import(name: str) -> ModuleType:
     if isinstance(module, guard.Raised):
         if isinstance(module.error, ModuleNotFoundError) and _within(module.error.name, name):
             raise ModuleError(f"there is no module `{module.error.name}` (of `{name}`)")
-        raise ModuleError(f"module `{name}` cannot be imported: {_told(module)}")
+        raise _refused(f"module `{name}`", module)
     return module
 
 
@@ -124,15 +124,18 @@ def _import_file(path: Path) -> ModuleType:
     raised = guard.call(spec.loader.exec_module, module)
     if isinstance(raised, guard.Raised):
         del sys.modules[path.stem]
-        raise ModuleError(f"`{path}` cannot be imported: {_told(raised)}")
+        raise _refused(f"`{path}`", raised)
     return module
 
 
-def _told(raised: guard.Raised) -> str:
-    if isinstance(raised.error, SyntaxError):
-        error = raised.error
-        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    return f"{raised.summary} ({raised.file}:{raised.line})"
+def _refused(what: str, raised: guard.Raised) -> OrchestratorError:
+    error = raised.error
+    if isinstance(error, OrchestratorError):
+        return error  # a declaration that was stopped: it says the place and the cure itself
+    told = f"{raised.summary} ({raised.file}:{raised.line})"
+    if isinstance(error, SyntaxError):
+        told = f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+    return ModuleError(f"{what} cannot be imported: {told}")
 
 
 def _sagas(modules: Sequence[ModuleType]) -> tuple[AnySaga, ...]:
@@ -141,11 +144,11 @@ def _sagas(modules: Sequence[ModuleType]) -> tuple[AnySaga, ...]:
     found: dict[tuple[str, int], AnySaga] = {}
     for module in modules:
         for saga in sagas_of(module):
-            other = found.setdefault((saga.name, saga.version), saga)
+            other = found.setdefault((saga.id, saga.version), saga)
             if other is not saga:
                 raise ModuleError(
-                    f"two sagas are called {saga.name} version {saga.version}:"
-                    f" {other.place} and {saga.place}"
+                    f"two sagas are called {saga.id} version {saga.version}:"
+                    f" {other.spec.place} and {saga.spec.place}"
                 )
     return tuple(found.values())
 

@@ -8,8 +8,8 @@ How the cut is found. A copy is read before the log, so the log is never behind 
 with a cursor, and a cursor says which inputs its transaction had consumed. A transition whose cause
 is such an input is before the cut, and so is everything in the log before it, because a shard's
 transactions are serial. A transition after the last of these is after the cut, or one of a timer
-that cannot be told apart from it. If nothing was committed while both were read (the caller knows:
-`settled`), the cut is simply the end of the log.
+that cannot be told apart from it. If nothing was committed while both were read (the caller knows
+it: `settled`), the cut is simply the end of the log.
 
 Each saga's snapshot is then compared byte for byte with the fold at the snapshot's own sequence:
 transitions and snapshots of one transaction are atomic, so there is always such a moment.
@@ -18,7 +18,7 @@ transitions and snapshots of one transaction are atomic, so there is always such
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -87,8 +87,6 @@ class Copy:
     snapshots: Mapping[str, Snapshot]
     cursor: Cursor | None
     """The last one in it; None: an empty copy."""
-    settled: bool = False
-    """Nothing was committed between the reading of this copy and of the log."""
 
 
 class ShardReport(NamedTuple):
@@ -170,6 +168,7 @@ class ShardReplay:
         self._differences: list[Difference] = []
         self._differences_count = 0
         self._counts: Counter[str] = Counter()
+        self._end_offset = 0
         self._sides = tuple(self._side(copy, decode) for copy in copies)
 
     @property
@@ -180,9 +179,10 @@ class ShardReplay:
     def add(self, origin: Origin, transition: Transition) -> None:
         """Fold the next record of the log; never raises for what the log says."""
         self._counts["transitions"] += 1
+        self._end_offset = origin.offset + 1
         self._counts["events"] += len(transition.events)
         for side in self._sides:
-            if side.copy.settled or _covers(side.inputs, self._partition, transition.cause.origin):
+            if _covers(side.inputs, self._partition, transition.cause.origin):
                 side.cut_offset = origin.offset + 1
         life = self._lives.get(transition.saga)
         if life is None:
@@ -216,8 +216,15 @@ class ShardReplay:
         if copy == "log" and saga in self._lives:
             self._lives[saga].broken = True
 
-    def finish(self) -> ShardReport:
-        """Judge what is left over, and sum up."""
+    def finish(self, settled: Collection[str] = ()) -> ShardReport:
+        """Judge what is left over, and sum up.
+
+        Args:
+            settled: Names of the copies since whose reading nothing was committed.
+        """
+        for side in self._sides:
+            if side.copy.name in settled:
+                side.cut_offset = self._end_offset
         compared = {side.copy.name: self._judge(side) for side in self._sides}
         lives = self._lives.values()
         return ShardReport(

@@ -65,9 +65,9 @@ class Log:
         else:
             self.snapshots[saga] = Snapshot(encode(state), len(self.entries) * 3)
 
-    def copy(self, name="changelog", *, settled=False):
+    def copy(self, name="changelog"):
         cursor = Cursor(9, tuple(sorted(self.inputs.items())), 1_000, "saga-000", 3, 1, 2)
-        return Copy(name, dict(self.snapshots), cursor, settled)
+        return Copy(name, dict(self.snapshots), cursor)
 
     def trip(self, saga):
         self.write(saga, started(saga), StepRequested(0, 1, 5_000, b"seat?", "reserve_seat"))
@@ -86,20 +86,20 @@ def log():
     return log
 
 
-def replayed(entries, *copies, truncated=False):
+def replayed(entries, *copies, truncated=False, settled=()):
     replay = ShardReplay(0, copies, encode=encode, decode=decode, truncated=truncated)
     for origin, transition in entries:
         replay.add(origin, transition)
-    return replay.finish()
+    return replay.finish(settled)
 
 
 def kinds(report):
     return [(difference.kind, difference.saga) for difference in report.differences]
 
 
-@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("settled", [(), ("changelog", "store")])
 def test_log_and_copies_that_agree(log, settled):
-    report = replayed(log.entries, log.copy(settled=settled), log.copy("store"))
+    report = replayed(log.entries, log.copy(), log.copy("store"), settled=settled)
 
     assert report.differences == ()
     assert report.compared == {"changelog": 3, "store": 3}
@@ -180,6 +180,14 @@ def test_a_stale_snapshot(log):
     copy.snapshots["ann"] = early["ann"]
 
     assert kinds(replayed(log.entries, copy)) == [(Kind.STALE, "ann")]
+
+
+def test_a_late_timer_is_only_missed_when_nothing_was_committed_meanwhile(log):
+    copy = log.copy()
+    log.write("cid", SagaEnded(3, 1, 99_000, b""), topic=EVENTS)
+
+    assert replayed(log.entries, copy).differences == ()
+    assert kinds(replayed(log.entries, copy, settled=("changelog",))) == [(Kind.STALE, "cid")]
 
 
 def test_a_snapshot_without_a_saga_in_the_log(log):

@@ -1,0 +1,135 @@
+"""What a verb gets: the common options, turned into the things that they stand for when asked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orchestrator.cli.output import Output
+
+if TYPE_CHECKING:
+    from orchestrator.audit.reading import Log
+    from orchestrator.cli.settings import ProgramSettings
+    from orchestrator.client import Client
+    from orchestrator.codec.wire import RecordCodec
+    from orchestrator.kafka.base import Admin, Reader
+    from orchestrator.kafka.settings import KafkaSettings
+    from orchestrator.modules import Program
+    from orchestrator.settings import Settings, Tables
+    from orchestrator.topics import Topics
+
+S = TypeVar("S", bound="Settings")
+
+DEFAULT_FILE = "saga.toml"
+
+
+def add_common(parser: argparse._ActionsContainer) -> None:
+    """Add the options that every verb takes. One that is not given leaves no attribute."""
+    rows = (
+        ("--bootstrap-servers", "HOST:PORT,...", "brokers to ask first (SAGA_BOOTSTRAP_SERVERS)"),
+        ("--config", "FILE", f"settings file (SAGA_CONFIG; default {DEFAULT_FILE}, if it exists)"),
+        ("--prefix", "NAME", "how the engine's topics begin (SAGA_PREFIX; default saga)"),
+        ("--modules", "NAMES", "modules, packages or files of your sagas (SAGA_MODULES; sagas)"),
+    )
+    for name, metavar, text in rows:
+        parser.add_argument(name, metavar=metavar, default=argparse.SUPPRESS, help=text)
+    for name, text in (
+        ("--json", "write JSON for programs instead of text for people"),
+        ("--debug", "show a traceback when something goes wrong"),
+    ):
+        parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=text)
+
+
+class Context:
+    """Everything is made when it is first asked for, so that a verb pays only for what it uses."""
+
+    def __init__(self, options: argparse.Namespace, out: Output) -> None:
+        self.options = options
+        self.out = out
+
+    def settings(self, cls: type[S]) -> S:
+        """Fill a settings class from options, environment and file.
+
+        Raises:
+            ConfigurationError: A setting is wrong or lacking.
+        """
+        from orchestrator.settings import load
+
+        return load(cls, flags=vars(self.options), env=os.environ, file=self._tables)
+
+    @cached_property
+    def kafka(self) -> KafkaSettings:
+        """How to reach Kafka."""
+        from orchestrator.kafka.settings import KafkaSettings
+
+        return self.settings(KafkaSettings)
+
+    @cached_property
+    def program_settings(self) -> ProgramSettings:
+        """Prefix and modules."""
+        from orchestrator.cli.settings import ProgramSettings
+
+        return self.settings(ProgramSettings)
+
+    @cached_property
+    def program(self) -> Program:
+        """The user's modules, imported.
+
+        Raises:
+            ModuleError: One cannot be.
+        """
+        from orchestrator.modules import load
+
+        return load(self.program_settings.modules)
+
+    @cached_property
+    def topics(self) -> Topics:
+        """Names of the topics."""
+        from orchestrator.topics import Topics
+
+        return Topics(self.program_settings.prefix)
+
+    @cached_property
+    def codec(self) -> RecordCodec:
+        """The engine's records."""
+        from orchestrator.codec.wire import RecordCodec
+
+        return RecordCodec()
+
+    @cached_property
+    def admin(self) -> Admin:
+        """Questions to the cluster."""
+        from orchestrator.kafka.admin import KafkaAdmin
+
+        return KafkaAdmin(self.kafka)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads partitions, in no group."""
+        from orchestrator.kafka.changelog import ChangelogReader
+
+        return ChangelogReader(self.kafka)
+
+    @cached_property
+    def log(self) -> Log:
+        """The installation's events and changelog."""
+        from orchestrator.audit.reading import Log
+
+        return Log(self.admin, self.reader, self.codec, self.topics)
+
+    @cached_property
+    def client(self) -> Client:
+        """Sends commands, waits for outcomes."""
+        from orchestrator.client import Client
+
+        return Client(settings=self.kafka, prefix=self.program_settings.prefix)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        from orchestrator.settings import read_file
+
+        given: Any = getattr(self.options, "config", None) or os.environ.get("SAGA_CONFIG")
+        return read_file(Path(given or DEFAULT_FILE), must_exist=given is not None)

@@ -1,0 +1,96 @@
+"""`saga list`: the sagas of an installation."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.context import Context
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from orchestrator.core.state import SagaState
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--stuck", action="store_true", default=False, help="need a person")
+    parser.add_argument("--running", action="store_true", default=False, help="have not ended")
+    parser.add_argument("--ended", action="store_true", default=False, help="have ended")
+    parser.add_argument("--definition", metavar="NAME", default="", help="of this definition")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="print so many (default 100; 0: all)"
+    )
+
+
+def _run(context: Context, options: Namespace) -> Exit:
+    from orchestrator.cli.views import instant, saga_json
+
+    counts: Counter[str] = Counter()
+    shown: list[SagaState] = []
+    matching_count = 0
+    for state in _states(context):
+        counts[state.phase.name.lower()] += 1
+        counts["stuck"] += state.stuck
+        if _matches(state, options):
+            matching_count += 1
+            if not options.limit or len(shown) < options.limit:
+                shown.append(state)
+    shown.sort(key=lambda state: (state.started_ms, state.saga_id))
+    context.out.document(
+        {
+            "sagas": [saga_json(state) for state in shown],
+            "matching": matching_count,
+            "counts": dict(sorted(counts.items())),
+        }
+    )
+    context.out.table(
+        ("saga", "definition", "outcome", "consistency", "events", "started"),
+        (
+            (
+                state.saga_id,
+                f"{state.definition} v{state.version}",
+                state.phase.name.lower(),
+                state.consistency.name.lower(),
+                state.sequence,
+                instant(state.started_ms),
+            )
+            for state in shown
+        ),
+    )
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
+    context.out.note(f"{len(shown)} of {matching_count} shown. In all: {told or 'none'}.")
+    return Exit.OK
+
+
+def _matches(state: SagaState, options: Namespace) -> bool:
+    return (
+        (not options.stuck or state.stuck)
+        and (not options.running or not state.ended)
+        and (not options.ended or state.ended)
+        and (not options.definition or state.definition == options.definition)
+    )
+
+
+def _states(context: Context) -> Iterator[SagaState]:
+    log = context.log
+    topic = log.topics.changelog
+    spans = [log.span(topic, shard) for shard in range(log.partitions_count)]
+    total = sum(span.count for span in spans)
+    with context.out.progress(f"reading {topic}", total) as on_count:
+        for shard, span in enumerate(spans):
+            snapshots, _ = log.changelog(shard, span, on_count)
+            for snapshot in snapshots.values():
+                yield context.codec.decode_snapshot(snapshot.value)
+
+
+VERB = Verb(
+    name="list",
+    help="List sagas, with counts by outcome.",
+    detail="Reads the changelog once, from its beginning; needs no worker.",
+    example="saga list --stuck",
+    arguments=_arguments,
+    run=_run,
+)

@@ -1,0 +1,38 @@
+"""What several verbs read: one saga's log, and where it stands."""
+
+from __future__ import annotations
+
+from orchestrator.audit.reading import Unreadable
+from orchestrator.cli.context import Context
+from orchestrator.codec.envelope import Origin
+from orchestrator.codec.records import Transition
+from orchestrator.errors import CommandRejected, NotFound
+
+
+def entries_of(context: Context, saga: str) -> list[tuple[Origin, Transition]]:
+    """Read one saga's transitions, in order.
+
+    Raises:
+        CommandRejected: No saga can have this id.
+        NotFound: The log has no event of it.
+    """
+    from orchestrator.core.ids import is_id
+
+    if not is_id(saga):
+        raise CommandRejected("bad_id", f"{saga!r} is no saga id: [A-Za-z0-9._-]{{1,128}}")
+    log = context.log
+    shard = log.shard_of(saga)
+    span = log.span(log.topics.events, shard)
+    found = []
+    with context.out.progress(f"reading {log.topics.events}/{shard}", span.count) as on_count:
+        for entry in log.transitions(shard, span, saga=saga, on_count=on_count):
+            if isinstance(entry, Unreadable):
+                raise entry.error
+            found.append(entry)
+    if not found:
+        raise NotFound(
+            "unknown_saga",
+            f"{log.topics.events}/{shard} has no event of a saga {saga}; if it was started, its"
+            f" command may have been refused: see `saga dead-letters --key {saga}`",
+        )
+    return found
