@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from orchestrator.core.commands import ReplyOutcome
-from orchestrator.errors import DecodeError
 from orchestrator.guard import Raised, call
 from orchestrator.participant.handler import Binding, Operation, RetryLater
 from orchestrator.participant.inbox import Task
@@ -20,7 +19,7 @@ TEXT_LENGTH_MAX = 500
 
 
 class Payloads(Protocol):
-    """A user's typed values as bytes. Decoding raises only DecodeError."""
+    """A user's typed values as bytes (`codec.payloads.AvroPayloads`). Both may raise."""
 
     def encode(self, value: Any, kind: Any, /) -> bytes:
         """Write a value."""
@@ -66,10 +65,10 @@ class Runner:
         if binding is None:
             # An operator sees this in the saga's timeline; once the handler is deployed it heals.
             return self._fault(task, f"there is no handler for {task.command.type}", clean=True)
-        try:
-            command = self.payloads.decode(task.command.payload, binding.command)
-        except DecodeError as error:
-            return self._fault(task, f"the payload cannot be read: {error}", clean=True)
+        command = call(self.payloads.decode, task.command.payload, binding.command)
+        if isinstance(command, Raised):
+            text = f"the command's payload cannot be read: {command.summary}"
+            return self._fault(task, text, clean=True)
         extras = [task.operation if kind is Operation else handle for kind in binding.extras]
         value = call(binding.function, command, *extras)
         if isinstance(value, Raised):
