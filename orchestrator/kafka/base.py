@@ -246,5 +246,8 @@ class Admin(Protocol):
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermark of each (open transactions included)."""
 
+    def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """First offset of each that has not been deleted."""
+
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""

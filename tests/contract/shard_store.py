@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from orchestrator.core.state import Timer
 from orchestrator.errors import StateError
 from orchestrator.store import timers as window

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from contract.shard_store import ShardStoreContract
+
 from orchestrator.store.memory import MemoryStores
 
 

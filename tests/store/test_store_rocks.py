@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from contract.shard_store import ShardStoreContract
+
 from orchestrator.core.state import Timer
 from orchestrator.errors import ConfigurationError, CorruptStore
 from orchestrator.store import rocks

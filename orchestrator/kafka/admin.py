@@ -1,0 +1,173 @@
+"""Questions to a cluster, and the making of topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import confluent_kafka
+import confluent_kafka.admin
+from confluent_kafka import KafkaError, KafkaException
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.kafka import errors
+from orchestrator.kafka.base import GroupMember, TopicPartition, TopicSpec, TopicState
+from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.source import LOGGER
+
+_admin: Any = confluent_kafka.admin
+"""The library does not declare what it documents as exported, so its types are of no use here."""
+
+
+class KafkaAdmin:
+    """An `Admin` (see `kafka.base`)."""
+
+    def __init__(self, settings: KafkaSettings, timeout_s: float = 15.0) -> None:
+        """Make ready; `timeout_s` is the longest wait of each question."""
+        self._servers = settings.bootstrap_servers
+        self._timeout_s = timeout_s
+        self._client = _admin.AdminClient(
+            {**settings.to_librdkafka(), "client.id": "saga-admin", "error_cb": lambda _: None},
+            logger=LOGGER,
+        )
+
+    def topics(self, names: Sequence[str]) -> Mapping[str, TopicState]:
+        """Those of these topics that exist."""
+        shapes = self._shapes()
+        present = [name for name in names if name in shapes]
+        if not present:
+            return {}
+        found = self._client.describe_configs(
+            [_admin.ConfigResource(_admin.ResourceType.TOPIC, name) for name in present],
+            request_timeout=self._timeout_s,
+        )
+        configs = {
+            resource.name: _values(self._answer(future, f"describing {resource.name}"))
+            for resource, future in found.items()
+        }
+        return {name: TopicState(name, *shapes[name], configs[name]) for name in present}
+
+    def create(self, specs: Sequence[TopicSpec]) -> None:
+        """Create topics; one that exists already is no error."""
+        if not specs:
+            return
+        futures = self._client.create_topics(
+            [
+                _admin.NewTopic(
+                    spec.name,
+                    num_partitions=spec.partitions,
+                    replication_factor=spec.replication,
+                    config=dict(spec.config),
+                )
+                for spec in specs
+            ],
+            operation_timeout=self._timeout_s,
+            request_timeout=self._timeout_s,
+        )
+        for name, future in futures.items():
+            self._answer(future, f"creating {name}", allowed=KafkaError.TOPIC_ALREADY_EXISTS)
+
+    def alter(self, name: str, config: Mapping[str, str]) -> None:
+        """Set these values of a topic, and no others."""
+        entries = [
+            _admin.ConfigEntry(key, value, incremental_operation=_admin.AlterConfigOpType.SET)
+            for key, value in config.items()
+        ]
+        resource = _admin.ConfigResource(
+            _admin.ResourceType.TOPIC, name, incremental_configs=entries
+        )
+        futures = self._client.incremental_alter_configs(
+            [resource], request_timeout=self._timeout_s
+        )
+        for future in futures.values():
+            self._answer(future, f"altering {name}")
+
+    def broker_config(self) -> Mapping[str, str]:
+        """Effective configuration of one broker."""
+        broker = str(min(self._metadata().brokers))
+        futures = self._client.describe_configs(
+            [_admin.ConfigResource(_admin.ResourceType.BROKER, broker)],
+            request_timeout=self._timeout_s,
+        )
+        (future,) = futures.values()
+        return _values(self._answer(future, f"describing broker {broker}"))
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """High watermark of each, open transactions included."""
+        return self._offsets(partitions, _admin.OffsetSpec.latest(), "end")
+
+    def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """First offset of each that has not been deleted."""
+        return self._offsets(partitions, _admin.OffsetSpec.earliest(), "start")
+
+    def _offsets(
+        self, partitions: Sequence[TopicPartition], which: Any, name: str
+    ) -> Mapping[TopicPartition, int]:
+        if not partitions:
+            return {}
+        asked = {confluent_kafka.TopicPartition(*pair): which for pair in partitions}
+        futures = self._client.list_offsets(asked, request_timeout=self._timeout_s)
+        return {
+            TopicPartition(key.topic, key.partition): self._answer(
+                future, f"reading the {name} of {key.topic}/{key.partition}"
+            ).offset
+            for key, future in futures.items()
+        }
+
+    def members(self, group: str) -> tuple[GroupMember, ...]:
+        """Who is in the group now; empty if there is no such group."""
+        futures = self._client.describe_consumer_groups([group], request_timeout=self._timeout_s)
+        described = self._answer(
+            futures[group], f"describing group {group}", allowed=KafkaError.GROUP_ID_NOT_FOUND
+        )
+        if described is None:
+            return ()
+        return tuple(
+            GroupMember(
+                member.member_id,
+                member.group_instance_id or "",
+                tuple(
+                    TopicPartition(entry.topic, entry.partition)
+                    for entry in member.assignment.topic_partitions
+                ),
+            )
+            for member in described.members
+        )
+
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        """Partitions and replication of every topic."""
+        return {
+            name: (
+                len(topic.partitions),
+                min((len(part.replicas) for part in topic.partitions.values()), default=0),
+            )
+            for name, topic in self._metadata().topics.items()
+            if topic.error is None
+        }
+
+    def _metadata(self) -> Any:
+        try:
+            return self._client.list_topics(timeout=self._timeout_s)
+        except KafkaException as error:
+            raise self._refusal(error, "asking for topics") from error
+
+    def _answer(self, future: Future[Any], doing: str, allowed: int | None = None) -> Any:
+        try:
+            return future.result(self._timeout_s + 1)
+        except KafkaException as error:
+            if errors.cause(error).code() == allowed:
+                return None
+            raise self._refusal(error, doing) from error
+        except TimeoutError as error:
+            raise ConfigurationError(f"{doing}: {self._servers} does not answer") from error
+
+    def _refusal(self, error: KafkaException, doing: str) -> ConfigurationError:
+        text = errors.describe(errors.cause(error))
+        return ConfigurationError(f"{doing}: {text} (bootstrap_servers={self._servers})")
+
+
+def _values(entries: Mapping[str, Any] | None) -> dict[str, str]:
+    return {
+        name: entry.value for name, entry in (entries or {}).items() if entry.value is not None
+    }

@@ -1,0 +1,126 @@
+"""The client library's errors, turned into ours. The one place that knows its codes.
+
+What to do about an error is said by its flags, not by its code: see `transaction_error`.
+"""
+
+# ruff: noqa: SLF001 - the library begins the names of its own codes with an underscore.
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+
+from orchestrator.errors import (
+    ConfigurationError,
+    Doubtful,
+    Fenced,
+    MustAbort,
+    OrchestratorError,
+    Retriable,
+)
+from orchestrator.kafka.base import FaultKind
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNRELEASED_INSTANCE_ID,
+    }
+)
+_FORBIDDEN = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,
+    }
+)
+_INVALID = frozenset(
+    {
+        KafkaError._INVALID_ARG,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,
+    }
+)
+_KINDS = {
+    KafkaError._AUTO_OFFSET_RESET: FaultKind.OUT_OF_RANGE,
+    KafkaError.OFFSET_OUT_OF_RANGE: FaultKind.OUT_OF_RANGE,
+    KafkaError._UNKNOWN_PARTITION: FaultKind.GONE,
+    KafkaError._UNKNOWN_TOPIC: FaultKind.GONE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: FaultKind.GONE,
+    KafkaError.UNKNOWN_TOPIC_ID: FaultKind.GONE,
+    KafkaError._MAX_POLL_EXCEEDED: FaultKind.EXPELLED,
+    KafkaError._BAD_MSG: FaultKind.BAD_RECORD,
+    KafkaError._BAD_COMPRESSION: FaultKind.BAD_RECORD,
+    KafkaError.INVALID_MSG: FaultKind.BAD_RECORD,
+    **dict.fromkeys(_FORBIDDEN, FaultKind.FORBIDDEN),
+}
+
+
+def cause(error: KafkaException) -> KafkaError:
+    """The error inside an exception of the client library."""
+    inner: KafkaError = error.args[0]
+    return inner
+
+
+def describe(error: KafkaError) -> str:
+    """Code and words of an error, for people."""
+    return f"{error.name()}: {error.str()}"
+
+
+def fault_kind(error: KafkaError) -> FaultKind:
+    """What an error in the place of a record means for the reader."""
+    return _KINDS.get(error.code(), FaultKind.TRANSIENT)
+
+
+def is_end(error: KafkaError) -> bool:
+    """Whether this is no error but the news that a partition is read to its end."""
+    return bool(error.code() == KafkaError._PARTITION_EOF)
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Whether another process took our identity."""
+    return error.code() in _FENCED
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether the client that met it is of no more use.
+
+    A consumer's fatal error comes in the place of a record, as a code without the flag; in the
+    classic protocol it has one cause: another process joined with our instance id.
+    """
+    return bool(error.fatal() or error.code() == KafkaError._FATAL)
+
+
+def transaction_error(error: KafkaError, doing: str) -> OrchestratorError:
+    """What a failed call of the transactional producer means for its caller.
+
+    A missing ACL or an impossible setting is a ConfigurationError: trying again cannot help.
+    Whatever has no flag is Doubtful, as the client library advises: give the producer up.
+    """
+    text = f"{doing}: {describe(error)}"
+    if error.code() in _FORBIDDEN | _INVALID:
+        return ConfigurationError(text)
+    if is_fenced(error):
+        return Fenced(text)
+    if error.fatal():
+        return Doubtful(text)
+    if error.txn_requires_abort():
+        return MustAbort(text)
+    if error.retriable():
+        return Retriable(text)
+    return Doubtful(text)
+
+
+def cluster_error(error: KafkaError, doing: str) -> OrchestratorError:
+    """What a failed question to the cluster means: Retriable if time may cure it."""
+    text = f"{doing}: {describe(error)}"
+    if is_fenced(error):
+        return Fenced(text)
+    if error.code() in _FORBIDDEN | _INVALID or error.fatal():
+        return ConfigurationError(text)
+    return Retriable(text)

@@ -1,0 +1,242 @@
+"""The consumer: a static member of the workers' group that reads from where it is told to."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.errors import Fenced, Retriable
+from orchestrator.kafka import errors
+from orchestrator.kafka.base import (
+    Assigned,
+    GroupMetadata,
+    Lost,
+    Polled,
+    Position,
+    ReadFault,
+    Rebalance,
+    Revoked,
+    TopicPartition,
+)
+from orchestrator.kafka.settings import KafkaSettings
+
+LOGGER = logging.getLogger("orchestrator.kafka")
+"""Where the client library's own words go."""
+
+_METADATA_PREFIX = b"CGMDv2:"
+_GENERATION = struct.Struct("<i")
+_NOBODY = GroupMetadata(b"", -1, "")
+
+
+def consumer_config(settings: KafkaSettings) -> dict[str, object]:
+    """What every consumer of ours has in common: explicit positions, committed records only."""
+    return {
+        **settings.to_librdkafka(),
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # Positions come from cursors; a reset is always a fault, never a reason to skip or repeat.
+        "auto.offset.reset": "error",
+        "check.crcs": settings.check_crcs,
+        "fetch.wait.max.ms": 50,
+        "fetch.error.backoff.ms": 50,
+        # The default second is how long an empty queue would wait once it had been full.
+        "fetch.queue.backoff.ms": 20,
+        "fetch.message.max.bytes": settings.message_bytes_max,
+        "fetch.max.bytes": 8 * settings.message_bytes_max,
+        "receive.message.max.bytes": 8 * settings.message_bytes_max + 1_048_576,
+        "queued.min.messages": 5_000,
+        "queued.max.messages.kbytes": 16_384,
+    }
+
+
+class KafkaSource:
+    """A `Source` (see `kafka.base`): classic protocol, `range`, static membership."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        group: str,
+        instance_id: str,
+        topics: Sequence[str],
+        session_timeout_ms: int = 10_000,
+        poll_interval_ms_max: int = 60_000,
+    ) -> None:
+        """Join `group` with the first polls.
+
+        `instance_id` must sort as the instances are numbered (`saga-003`), and be ours alone.
+        `session_timeout_ms` is how long a dead worker's shards stay idle; brokers refuse less
+        than 6,000. `poll_interval_ms_max` is how long a batch may take before we are thrown out.
+        """
+        self._rebalances: list[Rebalance] = []
+        self._faults: list[ReadFault] = []
+        self._fatal: KafkaError | None = None
+        self._consumer = Consumer(
+            {
+                **consumer_config(settings),
+                "client.id": instance_id,
+                "group.id": group,
+                "group.instance.id": instance_id,
+                "group.protocol": "classic",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": session_timeout_ms,
+                "heartbeat.interval.ms": max(session_timeout_ms // 6, 500),
+                "max.poll.interval.ms": max(poll_interval_ms_max, session_timeout_ms),
+                "error_cb": self._on_error,
+            },
+            logger=LOGGER,
+        )
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def poll_batch(self, count_max: int, timeout_s: float) -> Polled:
+        """Wait for a first record, then take what is there."""
+        # One call that waits for a full batch would wait even when a record is there.
+        first = self._consumer.poll(timeout_s)
+        messages: list[Any] = [] if first is None else [first]
+        if messages and count_max > 1:
+            messages += self._consumer.consume(count_max - 1, 0)
+        good = [message for message in messages if message.error() is None]
+        if len(good) < len(messages):
+            self._faults += [read_fault(message) for message in messages if message.error()]
+            self._remember_fatal(message.error() for message in messages)
+        if self._fatal is not None:
+            raise Fenced(f"reading as a group member: {errors.describe(self._fatal)}")
+        rebalances, self._rebalances = tuple(self._rebalances), []
+        faults, self._faults = tuple(self._faults), []
+        # What was read before the group changed belongs to another owner now, or is read again.
+        return Polled([] if rebalances else envelopes(good), rebalances, faults)
+
+    def group_metadata(self) -> GroupMetadata:
+        """Proof of our membership as it is now."""
+        raw = self._consumer.consumer_group_metadata()
+        return _NOBODY if raw is None else parse_group_metadata(raw)
+
+    def assign(self, positions: Sequence[Position]) -> None:
+        """Read exactly these partitions from these offsets on."""
+        self._consumer.assign(
+            [confluent_kafka.TopicPartition(*position) for position in positions]
+        )
+
+    def seek(self, position: Position) -> None:
+        """Go on from another offset in a partition that is being read."""
+        try:
+            self._consumer.seek(confluent_kafka.TopicPartition(*position))
+        except KafkaException as error:
+            raise errors.cluster_error(errors.cause(error), f"seeking {position}") from error
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read no more of these until `resume`."""
+        self._consumer.pause([confluent_kafka.TopicPartition(*pair) for pair in partitions])
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read these again."""
+        self._consumer.resume([confluent_kafka.TopicPartition(*pair) for pair in partitions])
+
+    def committed(
+        self, partitions: Sequence[TopicPartition], timeout_s: float
+    ) -> Mapping[TopicPartition, int | None]:
+        """Committed offset of each, once no transaction holds a pending one."""
+        wanted = [confluent_kafka.TopicPartition(*pair) for pair in partitions]
+        try:
+            found = self._consumer.committed(wanted, timeout=timeout_s)
+        except KafkaException as error:
+            doing = "reading committed offsets"
+            raise errors.cluster_error(errors.cause(error), doing) from error
+        for entry in found:
+            if entry.error is not None:
+                raise Retriable(f"committed offset of {entry.topic}: {entry.error}")
+        return {
+            TopicPartition(entry.topic, entry.partition): entry.offset
+            if entry.offset >= 0
+            else None
+            for entry in found
+        }
+
+    def close(self) -> None:
+        """Stop reading; the group waits for us to come back until the session ends."""
+        self._consumer.close()
+
+    # The group's callbacks run inside `poll_batch`. They only note what happened: an error that
+    # escaped one would make the client library assign by itself, and slow work would hold it up.
+
+    def _on_assign(self, consumer: Consumer, found: list[confluent_kafka.TopicPartition]) -> None:
+        # An empty assignment of our own keeps the library from reading at committed offsets.
+        consumer.assign([])
+        self._rebalances.append(Assigned(_pairs(found)))
+
+    def _on_revoke(self, _: Consumer, found: list[confluent_kafka.TopicPartition]) -> None:
+        self._rebalances.append(Revoked(_pairs(found)))
+
+    def _on_lost(self, _: Consumer, found: list[confluent_kafka.TopicPartition]) -> None:
+        self._rebalances.append(Lost(_pairs(found)))
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._remember_fatal([error])
+        self._faults.append(
+            ReadFault(errors.fault_kind(error), "", -1, -1, errors.describe(error))
+        )
+
+    def _remember_fatal(self, found: Iterable[KafkaError | None]) -> None:
+        for error in found:
+            if error is not None and (errors.is_fatal(error) or errors.is_fenced(error)):
+                self._fatal = error
+
+
+def envelopes(messages: list[Any]) -> list[Envelope]:
+    """Convert good messages: the one loop over all records, so a comprehension.
+
+    Typed `Any`, as the library's stubs allow None in places where only errors have it.
+    """
+    return [
+        Envelope(
+            Origin(message.topic(), message.partition(), message.offset()),
+            message.key(),
+            message.value(),
+            tuple(message.headers() or ()),
+            message.timestamp()[1],
+        )
+        for message in messages
+    ]
+
+
+def read_fault(message: Any) -> ReadFault:
+    """An error that came in the place of a record, as a value."""
+    error = message.error()
+    partition, offset = message.partition(), message.offset()
+    return ReadFault(
+        errors.fault_kind(error),
+        message.topic() or "",
+        -1 if partition is None else partition,
+        -1 if offset is None else offset,
+        errors.describe(error),
+    )
+
+
+def parse_group_metadata(raw: bytes) -> GroupMetadata:
+    """Read what the library gives as opaque: prefix, generation, group, member, instance.
+
+    Anything of another shape proves nothing: its generation is -1.
+    """
+    start = len(_METADATA_PREFIX) + _GENERATION.size
+    if not raw.startswith(_METADATA_PREFIX) or len(raw) < start:
+        return GroupMetadata(raw, -1, "")
+    (generation,) = _GENERATION.unpack_from(raw, len(_METADATA_PREFIX))
+    _group, _, rest = raw[start:].partition(b"\0")
+    member, end, _ = rest.partition(b"\0")
+    return GroupMetadata(raw, generation if end else -1, member.decode("utf-8", "replace"))
+
+
+def _pairs(found: list[confluent_kafka.TopicPartition]) -> tuple[TopicPartition, ...]:
+    return tuple(TopicPartition(entry.topic, entry.partition) for entry in found)

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import pytest
+from kafka_kit import assigned, polled, rebalances, wait_for
+
+from orchestrator.codec.envelope import Record
+from orchestrator.errors import Doubtful, Fenced, MustAbort, Retriable
+from orchestrator.kafka.base import Assigned, GroupMetadata, Lost, Position, TopicPartition
+from orchestrator.kafka.changelog import ChangelogReader
+from orchestrator.kafka.sink import fence
+
+
+@pytest.fixture
+def reader(cluster):
+    reader = ChangelogReader(cluster.settings, f"{cluster.prefix}-reader")
+    yield reader
+    reader.close()
+
+
+def values(cluster, reader, topic):
+    """Committed values; waits for nothing that is still open."""
+    pair = TopicPartition(topic, 0)
+    until = cluster.admin.end_offsets([pair])[pair]
+    return [e.value for batch in reader.read(Position(topic, 0, 0), until) for e in batch]
+
+
+def test_commit_tells_the_offsets_of_tracked_records(cluster, reader):
+    topic = cluster.topic(partitions=2)
+    sink = cluster.sink()
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"state"))
+    sink.send(Record(topic, 0, b"c", b"cursor"), track=True)
+    sink.send(Record(topic, 1, b"c", b"cursor"), track=True)
+
+    assert sink.commit() == {TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 0}
+    assert cluster.commit(sink, topic, b"next") == {TopicPartition(topic, 0): 3}
+    assert values(cluster, reader, topic) == [b"state", b"cursor", b"next"]
+
+
+def test_an_aborted_transaction_is_not_read_and_rotation_goes_on(cluster, reader):
+    topic = cluster.topic()
+    sink = cluster.sink()
+    cluster.commit(sink, topic, b"one")
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"never"))
+    sink.abort()
+    sink.abort()
+    sink.rotate()
+    cluster.commit(sink, topic, b"two")
+
+    assert values(cluster, reader, topic) == [b"one", b"two"]
+
+
+def test_rotation_without_abort_ends_the_open_transaction(cluster, reader):
+    topic = cluster.topic()
+    sink = cluster.sink()
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"never"), track=True)
+    sink.rotate()
+    cluster.commit(sink, topic, b"one")
+
+    assert values(cluster, reader, topic) == [b"one"]
+
+
+def test_a_second_init_fences_the_first(cluster, reader):
+    topic = cluster.topic()
+    first = cluster.sink()
+    cluster.commit(first, topic, b"first")
+    first.begin()
+    first.send(Record(topic, 0, b"k", b"zombie"))
+    second = cluster.sink()
+    with pytest.raises(Fenced):
+        first.commit()
+    cluster.commit(second, topic, b"second")
+
+    assert values(cluster, reader, topic) == [b"first", b"second"]
+
+
+def test_fence_frees_the_dead_predecessors_transaction(cluster, reader):
+    topic = cluster.topic()
+    source = cluster.source(topic)
+    assigned(source)
+    dead = cluster.sink(5)
+    dead.begin()
+    dead.send(Record(topic, 0, b"k", b"dangling"))
+    dead.send_offsets([Position(topic, 0, 1)], source.group_metadata())
+    pair = TopicPartition(topic, 0)
+    with pytest.raises(Retriable):
+        source.committed([pair], 0.5)
+    fence(cluster.settings, f"{cluster.prefix}-005")
+
+    assert source.committed([pair], 5) == {pair: None}
+    assert values(cluster, reader, topic) == []
+    with pytest.raises(Fenced):
+        dead.commit()
+
+
+def test_offsets_move_with_the_commit_only(cluster):
+    topic = cluster.topic()
+    source = cluster.source(topic)
+    assigned(source)
+    sink = cluster.sink()
+    pair = TopicPartition(topic, 0)
+    sink.begin()
+    sink.send_offsets([Position(topic, 0, 5)], source.group_metadata())
+    sink.abort()
+    sink.rotate()
+    assert source.committed([pair], 5) == {pair: None}
+    sink.begin()
+    sink.send_offsets([Position(topic, 0, 7)], source.group_metadata())
+    sink.commit()
+    assert source.committed([pair], 5) == {pair: 7}
+
+
+def test_a_stale_generation_is_refused_by_the_broker(cluster):
+    topic = cluster.topic(partitions=2)
+    first = cluster.source(topic, number=0)
+    assigned(first)
+    stale = first.group_metadata()
+    second = cluster.source(topic, number=1)
+
+    def joined(polls):
+        second.poll_batch(1, 0.01)
+        return any(len(change.partitions) == 1 for change in rebalances(polls, Assigned))
+
+    polled(first, joined)
+    sink = cluster.sink()
+    sink.begin()
+    with pytest.raises(MustAbort, match="ILLEGAL_GENERATION"):
+        sink.send_offsets([Position(topic, 0, 1)], stale)
+    sink.abort()
+    sink.rotate()
+    assert first.committed([TopicPartition(topic, 0)], 5)[TopicPartition(topic, 0)] is None
+
+
+def test_a_member_that_was_thrown_out_proves_nothing(cluster):
+    topic = cluster.topic()
+    source = cluster.source(topic, poll_interval_ms_max=6_000)
+    assigned(source)
+    assert source.group_metadata().live
+    thrown_out = cluster.source(topic, number=1, poll_interval_ms_max=6_000)
+    del thrown_out
+    source.assign([])
+    metadata = source.group_metadata()
+    assert metadata.live
+
+
+@pytest.mark.parametrize(
+    "group", [GroupMetadata(b"CGMDv2:", -1, "m"), GroupMetadata(b"CGMDv2:", 3, "")]
+)
+def test_what_the_broker_would_wave_through_is_refused_here(cluster, group):
+    sink = cluster.sink()
+    sink.begin()
+    with pytest.raises(MustAbort, match="not be fenced"):
+        sink.send_offsets([Position("t", 0, 1)], group)
+    with pytest.raises(MustAbort, match="not be fenced"):
+        sink.send_offsets([], GroupMetadata(b"CGMDv2:", 1, "m"))
+    sink.abort()
+
+
+def test_a_slow_commit_is_doubtful_and_rotation_goes_on(cluster, reader):
+    topic = cluster.topic()
+    sink = cluster.sink(commit_doubt_ms=0)
+    with pytest.raises(Doubtful, match="took"):
+        cluster.commit(sink, topic, b"slow")
+    sink.rotate()
+
+    assert values(cluster, reader, topic) == [b"slow"]
+
+
+def test_an_error_during_the_transaction_is_doubtful(cluster):
+    topic = cluster.topic()
+    sink = cluster.sink()
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"v"))
+    sink._troubles.append("a broker went away")
+    with pytest.raises(Doubtful, match="went away"):
+        sink.commit()
+
+
+def test_misuse_is_doubtful(cluster):
+    sink = cluster.sink(init=False)
+    with pytest.raises(Doubtful, match="rotate"):
+        sink.begin()
+    sink.init()
+    with pytest.raises(Doubtful):
+        sink.commit()
+
+
+def test_a_record_that_the_topic_refuses_must_abort(cluster, reader):
+    topic = cluster.topic(**{"max.message.bytes": "2000"})
+    sink = cluster.sink(compression="none")
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"x" * 5_000))
+    with pytest.raises(MustAbort):
+        sink.commit()
+    sink.abort()
+    sink.rotate()
+    cluster.commit(sink, topic, b"small")
+
+    assert values(cluster, reader, topic) == [b"small"]
+
+
+def test_a_full_queue_is_waited_for(cluster, reader):
+    topic = cluster.topic()
+    sink = cluster.sink(queue_count_max=1_000)
+    cluster.commit(sink, topic, *[b"%d" % number for number in range(5_000)])
+
+    assert len(values(cluster, reader, topic)) == 5_000
+
+
+def test_lost_is_told_and_membership_gone_when_polls_come_too_late(cluster):
+    topic = cluster.topic()
+    source = cluster.source(topic, poll_interval_ms_max=6_000)
+    assigned(source)
+
+    wait_for(lambda: not source.group_metadata().live)
+    polls = polled(source, lambda polls: rebalances(polls, Lost))
+    assert rebalances(polls, Lost)
