@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orchestrator import guard
@@ -152,7 +152,7 @@ def payloads_in(kind: Any) -> Iterator[type[Payload]]:
     stack = [kind]
     while stack:
         part = stack.pop()
-        if isinstance(part, type) and issubclass(part, Payload) and not typing.get_args(part):
+        if typing.get_args(part) == () and isinstance(part, type) and issubclass(part, Payload):
             if part not in seen:
                 seen[part] = None
                 found = field_kinds(part)
@@ -172,18 +172,22 @@ def field_kinds(payload: type[Payload]) -> dict[str, Any] | str:
 
 
 def may_travel(kind: Any) -> bool:
-    """Say whether a field, or a derived value, may be of this type."""
+    """Say whether a field, or a derived value, may be of this type.
+
+    The fields of another payload are not looked at: they are reported where it is declared.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
-        return len(arguments) == 2 and arguments[1] is Ellipsis and may_travel(arguments[0])
+        return arguments[1:] == (Ellipsis,) and may_travel(arguments[0])
     if origin is dict:
         return arguments[0] is str and may_travel(arguments[1])
     if NONE in arguments and len(arguments) == 2:
-        return all(map(may_travel, present(kind)))
+        return may_travel(present(kind)[0])
     return origin is None and isinstance(kind, type) and _may_class_travel(kind)
 
 
 def _may_class_travel(cls: type) -> bool:
-    if issubclass(cls, Enum):
-        return issubclass(cls, str)
+    if issubclass(cls, StrEnum):
+        # Avro's names: the values are what other languages read.
+        return len(cls) > 0 and all(value.isascii() and value.isidentifier() for value in cls)
     return cls in SCALARS or (issubclass(cls, Payload) and cls is not Payload)

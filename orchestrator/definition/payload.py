@@ -8,8 +8,10 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Concatenate,
     Generic,
     Never,
+    ParamSpec,
     Protocol,
     Self,
     TypeVar,
@@ -29,7 +31,7 @@ F = TypeVar("F")
 C_co = TypeVar("C_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 F_co = DefaultTypeVar("F_co", covariant=True, default=Never)
-C_contra = TypeVar("C_contra", contravariant=True)
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +92,26 @@ class Command(Payload, Generic[R_co, F_co]):
 
     @classmethod
     def handler(
-        cls: type[Answers[C, R, F]], function: Callable[[C], R | F], /
-    ) -> Handler[C, R | F]:
+        cls: type[Answers[C, R, F]], function: Callable[Concatenate[C, P], R | F], /
+    ) -> Handler[C, P, R | F]:
         """Declare the participant's function for this command.
 
-        The function returns the result or a declared failure; an exception means: try again.
+        The function takes the command (what else it may take, `orchestrator.participant` says) and
+        returns the result or a declared failure; an exception means: try again.
         """
         return Handler(cls, function)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class Handler(Generic[C_contra, R_co]):
+class Handler(Generic[C, P, R_co]):
     """A participant's function for one command; still to be called as that function."""
 
     command: type[Command[Any, Any]]
-    function: Callable[[C_contra], R_co]
+    function: Callable[Concatenate[C, P], R_co]
 
-    def __call__(self, command: C_contra, /) -> R_co:
+    def __call__(self, command: C, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the function itself."""
-        return self.function(command)
+        return self.function(command, *args, **kwargs)
 
     @property
     def participant(self) -> Participant:
@@ -124,7 +127,7 @@ def participant_of(command: type[Command[Any, Any]]) -> Participant:
     return found
 
 
-def handlers_of(module: ModuleType) -> tuple[Handler[Any, Any], ...]:
+def handlers_of(module: ModuleType) -> tuple[Handler[Any, ..., Any], ...]:
     """Find the handlers bound to a module's names, in the order of the names."""
     found = (value for _, value in sorted(vars(module).items()))
     return tuple(dict.fromkeys(value for value in found if isinstance(value, Handler)))

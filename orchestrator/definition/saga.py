@@ -13,7 +13,8 @@ from orchestrator.definition.durations import days
 from orchestrator.definition.flow import Flow
 from orchestrator.definition.freeze import freeze
 from orchestrator.definition.later import Call, Later, stopped
-from orchestrator.definition.payload import Payload
+from orchestrator.definition.looking import commands_of, payloads_of
+from orchestrator.definition.payload import Command, Payload
 from orchestrator.definition.plan import SagaSpec, Sketch, sketch, sub_saga
 from orchestrator.definition.problem import Problem, place_of
 from orchestrator.errors import DefinitionError
@@ -94,6 +95,14 @@ class Saga(Generic[I, O]):
                 return drawn
             self._sketch = drawn
         return self._sketch
+
+    def commands(self) -> tuple[type[Command[Any, Any]], ...]:
+        """Give the classes of every command that it may send, compensations included."""
+        return commands_of(self.sketch())
+
+    def payloads(self) -> tuple[type[Payload], ...]:
+        """Give every payload class that travels with it: input, commands, answers, outcome."""
+        return payloads_of(self.sketch())
 
     def problems(self) -> tuple[Problem, ...]:
         """Give every mistake and warning, in the order of the text."""

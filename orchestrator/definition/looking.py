@@ -1,0 +1,74 @@
+"""Looking about in a drawn plan: what the checks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, TypeAlias
+
+from orchestrator.definition import kinds
+from orchestrator.definition.declared import StepSpec
+from orchestrator.definition.drawing import Read, StepMark, Use
+from orchestrator.definition.payload import Command, Payload
+from orchestrator.definition.plan import Sketch
+from orchestrator.definition.problem import Problem
+
+Problems: TypeAlias = Iterator[Problem]
+
+
+def specs_of(sketch: Sketch) -> tuple[StepSpec, ...]:
+    """Give the steps that a plan places, each once."""
+    return tuple(dict.fromkeys(step.spec for step in sketch.drawing.steps))
+
+
+def answers_of(spec: StepSpec) -> tuple[Any, tuple[Any, ...]]:
+    """Give the result and the declared failures of a step's command."""
+    command = spec.signature.gives
+    return kinds.answers_of(command) if kinds.is_command(command) else (Any, ())
+
+
+def is_payload(kind: Any) -> bool:
+    """Say whether a type is a payload's class."""
+    return isinstance(kind, type) and issubclass(kind, Payload)
+
+
+def commands_of(sketch: Sketch) -> tuple[type[Command[Any, Any]], ...]:
+    """Give the command classes that a plan may send, each once."""
+    specs = specs_of(sketch)
+    given = [spec.signature.gives for spec in specs]
+    given += [spec.undo.signature.gives for spec in specs if spec.undo is not None]
+    return tuple(dict.fromkeys(kind for kind in given if kinds.is_command(kind)))
+
+
+def payloads_of(sketch: Sketch) -> tuple[type[Payload], ...]:
+    """Give every payload class that travels with a saga, each once."""
+    found: list[Any] = [sketch.spec.takes, sketch.spec.gives]
+    for command in commands_of(sketch):
+        result, failures = kinds.answers_of(command)
+        found += [command, result, *failures]
+    found += sketch.drawing.derived.values()
+    return tuple(dict.fromkeys(chain.from_iterable(map(kinds.payloads_in, found))))
+
+
+def pivot(sketch: Sketch) -> int:
+    """Give the place of the pivot; without one, the number of steps."""
+    places = (step.index for step in sketch.drawing.steps if step.pivot)
+    return next(places, len(sketch.drawing.steps))
+
+
+def before_pivot(sketch: Sketch) -> list[StepMark]:
+    """Give the steps before the pivot: all, if there is none."""
+    return sketch.drawing.steps[: pivot(sketch)]
+
+
+def after_pivot(sketch: Sketch) -> list[StepMark]:
+    """Give the steps after the pivot."""
+    return sketch.drawing.steps[pivot(sketch) + 1 :]
+
+
+def reads_of(sketch: Sketch) -> Iterator[tuple[Use, Read]]:
+    """Give each read of this plan's own values, with its reader."""
+    for use in sketch.drawing.uses:
+        for read in use.reads:
+            if read.made.drawing is sketch.drawing:
+                yield use, read
