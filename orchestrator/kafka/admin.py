@@ -10,7 +10,7 @@ import confluent_kafka
 import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException
 
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, Unreachable
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import GroupMember, TopicPartition, TopicSpec, TopicState
 from orchestrator.kafka.settings import KafkaSettings
@@ -160,11 +160,13 @@ class KafkaAdmin:
                 return None
             raise self._refusal(error, doing) from error
         except TimeoutError as error:
-            raise ConfigurationError(f"{doing}: {self._servers} does not answer") from error
+            raise Unreachable(f"{doing}: {self._servers} does not answer") from error
 
     def _refusal(self, error: KafkaException, doing: str) -> ConfigurationError:
-        text = errors.describe(errors.cause(error))
-        return ConfigurationError(f"{doing}: {text} (bootstrap_servers={self._servers})")
+        inner = errors.cause(error)
+        text = errors.describe(inner)
+        kind = Unreachable if errors.is_unreachable(inner) else ConfigurationError
+        return kind(f"{doing}: {text} (bootstrap_servers={self._servers})")
 
 
 def _values(entries: Mapping[str, Any] | None) -> dict[str, str]:

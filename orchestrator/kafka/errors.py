@@ -46,6 +46,14 @@ _INVALID = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,
     }
 )
+_UNREACHABLE = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+    }
+)
 _KINDS = {
     KafkaError._AUTO_OFFSET_RESET: FaultKind.OUT_OF_RANGE,
     KafkaError.OFFSET_OUT_OF_RANGE: FaultKind.OUT_OF_RANGE,
@@ -80,6 +88,11 @@ def fault_kind(error: KafkaError) -> FaultKind:
 def is_end(error: KafkaError) -> bool:
     """Whether this is no error but the news that a partition is read to its end."""
     return bool(error.code() == KafkaError._PARTITION_EOF)
+
+
+def is_unreachable(error: KafkaError) -> bool:
+    """Whether no broker answered at all."""
+    return error.code() in _UNREACHABLE
 
 
 def is_fenced(error: KafkaError) -> bool:
