@@ -22,7 +22,7 @@ _WAIT_S = 0.1
 class ChangelogReader:
     """A `Reader` (see `kafka.base`). It commits nothing and is no member of any group."""
 
-    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+    def __init__(self, settings: KafkaSettings, client_id: str = "saga-reader") -> None:
         """Make ready; nothing is connected before `read`."""
         self._consumer = Consumer(
             {

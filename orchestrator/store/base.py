@@ -80,5 +80,8 @@ class Stores(Protocol):
         ConfigurationError if another process holds it or the folder cannot be written.
         """
 
-    def set_aside(self, shard: int) -> None:
-        """Move the store of a shard, which is not open, out of the way; keep it for a person."""
+    def set_aside(self, shard: int) -> str:
+        """Move the store of a shard, which is not open, out of the way; say where a person finds it.
+
+        Empty if there was none.
+        """

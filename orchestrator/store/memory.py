@@ -104,9 +104,10 @@ class MemoryStores:
         """Open a shard's store, as it was left."""
         return MemoryStore(self._contents.setdefault(shard, _Contents()))
 
-    def set_aside(self, shard: int) -> None:
-        """Start this shard anew."""
+    def set_aside(self, shard: int) -> str:
+        """Start this shard anew; nothing is kept."""
         self._contents.pop(shard, None)
+        return ""
 
 
 def _is_armed(timers: list[Timer], timer: Timer) -> bool:

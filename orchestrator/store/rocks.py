@@ -300,15 +300,16 @@ class RocksStores:
         """Open or create the store of a shard; see `RocksStore`."""
         return RocksStore(self._path(shard), self._shared)
 
-    def set_aside(self, shard: int) -> None:
+    def set_aside(self, shard: int) -> str:
         """Rename a closed shard's folder to `shard-003.corrupt-1` (or the next free number)."""
         path = self._path(shard)
         if not path.exists():
-            return
+            return ""
         number = 1
         while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
             number += 1
         path.rename(aside)
+        return str(aside)
 
     def _path(self, shard: int) -> Path:
         return self._folder / f"shard-{shard:03d}"
