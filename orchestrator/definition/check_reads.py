@@ -126,12 +126,10 @@ def sg208(sketch: Sketch) -> Problems:
 def sg211(sketch: Sketch) -> Problems:
     """Two values of one payload class: swapped, they would go unseen."""
     for call in sketch.drawing.calls:
-        given = [kinds.present(read.made.kind) for read in call.use.reads]
-        payloads = [k[0] for k in given if len(k) == 1 and is_payload(k[0])]
+        wanted = [kinds.present(read.want) for read in call.use.reads]
+        payloads = [k[0] for k in wanted if len(k) == 1 and is_payload(k[0])]
         for kind in dict.fromkeys(k for k in payloads if payloads.count(k) > 1):
-            text = (
-                f"`{call.name}` is given two values of `{kinds.say(kind)}`: they could be swapped"
-            )
+            text = f"`{call.name}` takes two values of `{kinds.say(kind)}`: they could be swapped"
             cure = "a payload class for each"
             yield Problem("SG211", call.use.place, text, cure, Severity.WARNING)
 

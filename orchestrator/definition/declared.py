@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar, cast
 
 from orchestrator.core.definition import Derived
 from orchestrator.definition import kinds
-from orchestrator.definition.drawing import BlockMark, Drawing, Made, Planned, plan_call, read_all
+from orchestrator.definition.drawing import (
+    BlockMark,
+    Drawing,
+    Made,
+    Planned,
+    Read,
+    plan_call,
+    read_all,
+)
 from orchestrator.definition.flow import Flow
 from orchestrator.definition.later import Call, Later, made_of, stopped
 from orchestrator.definition.payload import Command
@@ -200,11 +208,18 @@ class Block(Generic[R]):
                 mark = BlockMark(spec, ".".join(scope.path), scope, here())
                 outer.marks.append(mark)
                 drawing.blocks.append(mark)
-                out = spec.function(Flow(drawing), *values)
+                out = spec.function(Flow(drawing), *_inside(planned.use.reads))
                 made = _returned(drawing, spec, out, gives)
             return drawing.make(planned.name, made.kind, made.value, maybe=made.maybe)
 
         return plan_call(id_, wants, gives, values, draw)
+
+
+def _inside(reads: tuple[Read, ...]) -> Iterator[Later[Any]]:
+    # A value of the wrong type is reported where it is given, not again at each use inside.
+    for read in reads:
+        made = read.made
+        yield Later(made if kinds.fits(made.kind, read.want) else replace(made, kind=read.want))
 
 
 def _returned(drawing: Drawing, spec: BlockSpec, out: object, gives: Any) -> Made:
