@@ -112,11 +112,13 @@ def resolve(body: bytes, writer: Schema, reader: Schema) -> bytes:
 
 @lru_cache(maxsize=1)
 def engine_schemas() -> dict[str, Schema]:
-    """The engine's own schemas by short name, from the `.avsc` files of `codec/schemas`."""
+    """The engine's own schemas, by the stem of their files in `codec/schemas`.
+
+    `Reply` is the newest of its name, `Reply.<fingerprint>` an earlier version.
+    """
     files = resources.files("orchestrator.codec") / "schemas"
-    documents = [
-        json.loads(file.read_text("utf-8"))
+    return {
+        file.name.removesuffix(".avsc"): Schema(json.loads(file.read_text("utf-8")))
         for file in sorted(files.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".avsc")
-    ]
-    return {schema.short_name: schema for schema in map(Schema, documents)}
+    }

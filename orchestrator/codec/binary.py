@@ -343,18 +343,18 @@ def _blocks(data: bytes, at: int, item: Callable[[int], int]) -> int:
         count, at = read_long(data, at)
         if count == 0:
             return at
-        size: int | None = None
+        block_bytes: int | None = None
         if count < 0:
             count = -count
-            size, at = read_long(data, at)
+            block_bytes, at = read_long(data, at)
         items_count += count
         if items_count > ITEMS_MAX:
             raise refuse("too_many_items", f"{items_count} items, at most {ITEMS_MAX}")
         start = at
         for _ in range(count):
             at = item(at)
-        if size is not None and size != at - start:
-            raise refuse("malformed_record", f"a block of {at - start} bytes says {size}")
+        if block_bytes is not None and block_bytes != at - start:
+            raise refuse("malformed_record", f"a block of {at - start} bytes says {block_bytes}")
 
 
 def _array(items: Codec) -> Codec:

@@ -42,7 +42,9 @@ class _Lint:
         if len(path) > DEPTH_MAX:
             return self._problem(path, f"is nested deeper than {DEPTH_MAX} types")
         if isinstance(schema, list):
-            return 1 + min((self.bytes_min(branch, path) for branch in schema), default=0)
+            for branch in schema:
+                self.bytes_min(branch, path)
+            return 1 if schema else self._problem(path, "is a union of nothing")
         if isinstance(schema, str):
             return self._name(schema, path)
         return self._complex(schema, path)

@@ -104,6 +104,7 @@ class RecordCodec:
         form = {
             name: Form(schema, compile_schema(schema.parsed, SHAPES, lossy_text=True))
             for name, schema in engine_schemas().items()
+            if name == schema.short_name
         }
         writers = Writers(engine_schemas().values(), registry)
         for name in form.keys() - PRIVATE:
