@@ -96,12 +96,8 @@ class History:
             for saga, found in self.by_saga().items()
         }
 
-    def states(self) -> dict[str, SagaState | None]:
-        """Each saga's events, folded. None: forgotten.
-
-        Raises:
-            StateError: if an event cannot follow the one before.
-        """
+    def states(self) -> dict[str, SagaState | StateError | None]:
+        """Each saga's events, folded. None: forgotten. An error: they cannot follow each other."""
         return {saga: _fold(events) for saga, events in self.events().items()}
 
 
@@ -176,13 +172,10 @@ def log_explains_state(history: History) -> list[Violation]:
     """I5: folding the events gives the changelog's snapshot, and the store's, byte for byte."""
     problems = []
     folded: dict[str, bytes] = {}
-    for saga, events in history.events().items():
-        try:
-            state = _fold(events)
-        except StateError as error:
-            problems.append(Violation("I5", saga, f"its events cannot be folded: {error}"))
-            continue
-        if state is not None:
+    for saga, state in history.states().items():
+        if isinstance(state, StateError):
+            problems.append(Violation("I5", saga, f"its events cannot be folded: {state}"))
+        elif state is not None:
             folded[saga] = history.encode(state)
     problems += _same("changelog", folded, history.snapshots)
     if history.stores is not None:
@@ -246,7 +239,7 @@ def everything_ended(history: History) -> list[Violation]:
     return [
         Violation("I10", saga, f"still {state.phase.name.lower()} at sequence {state.sequence}")
         for saga, state in history.states().items()
-        if state is not None and not state.ended and not state.stuck
+        if isinstance(state, SagaState) and not state.ended and not state.stuck
     ]
 
 
@@ -418,10 +411,13 @@ def _path(definition: Definition, step: int) -> list[tuple[int, int]]:
 # --- I5, I8 -------------------------------------------------------------------------------------
 
 
-def _fold(events: list[Event]) -> SagaState | None:
+def _fold(events: list[Event]) -> SagaState | StateError | None:
     state: SagaState | None = None
-    for event in events:
-        state = evolve(state, event)
+    try:
+        for event in events:
+            state = evolve(state, event)
+    except StateError as error:
+        return error
     return state
 
 

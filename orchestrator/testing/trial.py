@@ -104,14 +104,20 @@ class Expect(Generic[R, F]):
 class Trial:
     """One saga in virtual time. Every method checks, and raises AssertionError with what it saw."""
 
-    def __init__(self, definition: Definition, start: StartSaga, payloads: AvroPayloads) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        commands: tuple[type[Any], ...],
+        start: StartSaga,
+        payloads: AvroPayloads,
+    ) -> None:
         self._definition = definition
+        self._commands = {kind.__name__: kind for kind in commands}
         self._payloads = payloads
         self._now_ms = 1_000_000
         self._state: SagaState | None = None
         self._events: list[Event] = []
         self._pending: list[Pending] = []
-        self._types = _command_types(definition)
         self._run(start)
 
     # --- what the saga does -------------------------------------------------------------------
@@ -214,8 +220,8 @@ class Trial:
 
     def _take(self, effect: Effect) -> None:
         if isinstance(effect, SendCommand):
-            type_ = self._types[effect.command_type]
-            self._pending.append(Pending(effect, self._payloads.decode(effect.payload, type_)))
+            kind = self._commands[effect.command_type]
+            self._pending.append(Pending(effect, self._payloads.decode(effect.payload, kind)))
 
     def _reply(self, pending: Pending, outcome: ReplyOutcome, payload: object, text: str) -> None:
         self._pending.remove(pending)
@@ -260,9 +266,7 @@ class Trial:
     def _fire(self, timer: Timer) -> None:
         self._now_ms = max(self._now_ms, timer.due_ms)
         self._pending = [
-            p
-            for p in self._pending
-            if self._definition.places[p.effect.step_id] != timer.step
+            p for p in self._pending if self._definition.places[p.effect.step_id] != timer.step
         ]
         self._run(TimerFired(_SAGA, timer.step, timer.due_ms))
 
@@ -273,7 +277,9 @@ class Trial:
 
     def _until_something_is_sent(self) -> None:
         while not self._pending and (timer := self._next_timer()) is not None:
-            if timer.step < 0:  # the deadline is no way to get a command sent: ask for it by after()
+            if (
+                timer.step < 0
+            ):  # the deadline is no way to get a command sent: ask for it by after()
                 return
             self._fire(timer)
 
@@ -304,8 +310,4 @@ def trial(start: Start[Any]) -> Trial:
     definition = start.saga.bind(payloads)
     payload = payloads.encode(start.payload, type(start.payload))
     command = StartSaga(_SAGA, definition.name, definition.version, payload)
-    return Trial(definition, command, payloads)
-
-
-def _command_types(definition: Definition) -> dict[str, type]:
-    raise NotImplementedError(definition)
+    return Trial(definition, start.saga.commands(), command, payloads)
