@@ -129,6 +129,14 @@ def transaction_error(error: KafkaError, doing: str) -> OrchestratorError:
     return Doubtful(text)
 
 
+def sending_error(error: KafkaError, doing: str) -> OrchestratorError:
+    """What a record that was not written means, outside of transactions."""
+    lasting = fault_kind(error) in (FaultKind.GONE, FaultKind.FORBIDDEN)
+    if lasting or error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return ConfigurationError(f"{doing}: {describe(error)}")
+    return cluster_error(error, doing)
+
+
 def cluster_error(error: KafkaError, doing: str) -> OrchestratorError:
     """What a failed question to the cluster means: Retriable if time may cure it."""
     text = f"{doing}: {describe(error)}"

@@ -241,6 +241,7 @@ def _producer_config(
         # Records that cannot be delivered must fail before the transaction itself does.
         "message.timeout.ms": tuning.transaction_timeout_ms * 4 // 5,
         "socket.timeout.ms": min(settings.socket_timeout_ms, tuning.transaction_timeout_ms),
+        "topic.metadata.propagation.max.ms": 2_000,
         "linger.ms": tuning.linger_ms,
         "retry.backoff.ms": tuning.retry_backoff_ms,
         "retry.backoff.max.ms": max(tuning.retry_backoff_ms, 100),

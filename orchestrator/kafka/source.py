@@ -164,6 +164,20 @@ class KafkaSource:
             for entry in found
         }
 
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Write down how far this group has read, outside of transactions: for participants.
+
+        Raises Retriable if it was not taken, as when the group has changed in between.
+        """
+        offsets = [confluent_kafka.TopicPartition(*position) for position in positions]
+        try:
+            done = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+        except KafkaException as error:
+            raise errors.cluster_error(errors.cause(error), "committing positions") from error
+        for entry in done:
+            if entry.error is not None:
+                raise Retriable(f"committing the position in {entry.topic}: {entry.error}")
+
     def close(self) -> None:
         """Stop reading; the group waits for us to come back until the session ends."""
         self._consumer.close()

@@ -1,0 +1,136 @@
+"""A producer without transactions, for clients and participants: idempotent, and it waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from orchestrator.codec.envelope import Origin, Record
+from orchestrator.errors import OrchestratorError, Retriable
+from orchestrator.kafka import errors
+from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.source import LOGGER
+
+Acknowledged = Callable[[Record, Origin], None]
+"""Called for each record that brokers have, with its place; in the order of each partition."""
+
+_TIMEOUT_S = 30.0
+_SERVE_COUNT = 500
+"""Records between two looks for acknowledgements."""
+
+
+class PlainProducer:
+    """Sends records and waits until brokers have them; one thread uses it.
+
+    A record is written once and in order as long as one `send` lasts. After a failure, sending
+    again may write a record twice: whoever reads them must know them by their ids.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, client_id: str, timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        """Make ready; nothing is connected before the first `send`.
+
+        `timeout_s` is how long a record may take to be acknowledged.
+        """
+        self._timeout_s = timeout_s
+        self._config = {
+            **settings.to_librdkafka(),
+            "client.id": client_id,
+            "enable.idempotence": True,
+            "message.timeout.ms": int(timeout_s * 1_000),
+            # A misspelt topic shows after this, not after half a minute.
+            "topic.metadata.propagation.max.ms": 2_000,
+            "linger.ms": 2,
+            "retry.backoff.ms": 10,
+            "compression.type": "lz4",
+            "error_cb": lambda _: None,
+        }
+        self._producer: Producer | None = None
+
+    def send(self, records: Iterable[Record], on_acknowledged: Acknowledged | None = None) -> None:
+        """Send records, drawn from as fast as Kafka takes them; return when brokers have all.
+
+        Raises Retriable if one was not acknowledged in time, ConfigurationError if its topic does
+        not exist, an ACL is missing or it is too large. Others may have been written.
+        """
+        producer = self._open()
+        failures: list[OrchestratorError] = []
+        told = on_acknowledged or _ignored
+        for count, record in enumerate(records, start=1):
+            delivered = partial(_delivered, record, told, failures)
+            self._produce(producer, record, delivered, failures)
+            if count % _SERVE_COUNT == 0:
+                producer.poll(0)
+            if failures:
+                break
+        left_count = producer.flush(self._timeout_s + 1)
+        if left_count:
+            failures.append(Retriable(f"sending: {left_count} records were not acknowledged"))
+        if failures:
+            self.close()
+            raise failures[0]
+
+    def close(self) -> None:
+        """Release connections. Nothing is lost: every `send` has waited."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
+
+    def _open(self) -> Producer:
+        if self._producer is None:
+            self._producer = Producer(self._config, logger=LOGGER)
+        return self._producer
+
+    def _produce(
+        self,
+        producer: Producer,
+        record: Record,
+        delivered: Callable[[KafkaError | None, Any], None],
+        failures: list[OrchestratorError],
+    ) -> None:
+        until_s = time.monotonic() + self._timeout_s
+        while not failures:
+            try:
+                producer.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    headers=list(record.headers) or None,
+                    on_delivery=delivered,
+                )
+            except BufferError:
+                if time.monotonic() > until_s:
+                    text = f"sending to {record.topic}: the queue stayed full"
+                    failures.append(Retriable(text))
+                producer.poll(0.01)
+            except KafkaException as error:
+                failures.append(_failure(errors.cause(error), record.topic))
+            else:
+                return
+
+
+def _delivered(
+    record: Record,
+    told: Acknowledged,
+    failures: list[OrchestratorError],
+    error: KafkaError | None,
+    message: Any,
+) -> None:
+    if error is None:
+        told(record, Origin(message.topic(), message.partition(), message.offset()))
+    elif not failures:
+        failures.append(_failure(error, record.topic))
+
+
+def _failure(error: KafkaError, topic: str) -> OrchestratorError:
+    return errors.sending_error(error, f"sending to {topic}")
+
+
+def _ignored(_record: Record, _origin: Origin) -> None:
+    pass
