@@ -45,7 +45,8 @@ from orchestrator.runtime.shard import Change, Lookup, Shard
 from orchestrator.topics import Topics
 
 REROUTED = "rerouted"
-"""Header of a command that was passed on to its own shard; a second time it is a dead letter."""
+"""Header of a command that was passed on to its own shard: where it lay. A second time it is a dead
+letter."""
 SNAPSHOT_KEY = b"s|"
 _OUTCOMES = {int(outcome): outcome for outcome in ReplyOutcome}
 _ALERTS: dict[type[Event], str] = {
@@ -164,7 +165,7 @@ class Interpreter:
                     found.partition,
                     envelope.key or b"",
                     envelope.value,
-                    (*headers, (REROUTED, b"1")),
+                    (*headers, (REROUTED, "{}/{}/{}".format(*envelope.origin).encode())),
                 )
             )
             outbox.rerouted_count += 1
