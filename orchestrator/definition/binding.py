@@ -56,6 +56,12 @@ class Bound:
         return sent
 
 
+def pure_of(function: object) -> Pure | None:
+    """Give the user's function behind one of the tree's; None if there is none."""
+    found = function.pure if isinstance(function, Bound) else function
+    return found if isinstance(found, Pure) else None
+
+
 def bind(tree: core.Definition, codec: PayloadCodec) -> core.Definition:
     """Give the same definition with functions that run over bytes of `codec`."""
     binder = _Binder(codec)

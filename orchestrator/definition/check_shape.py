@@ -126,6 +126,13 @@ def sg108(sketch: Sketch) -> Problems:
         yield Problem("SG108", place, "a fan-out in `each` has no bound", "`at_most=`")
 
 
+def sg112(sketch: Sketch) -> Problems:
+    """A plan that does nothing. Held back when it did not reach its end."""
+    if not sketch.stopped and not sketch.drawing.steps and not sketch.drawing.unsupported:
+        text = f"`{sketch.spec.id}` places no step"
+        yield Problem("SG112", sketch.spec.place, text, "`flow.do(...)`")
+
+
 def sg110(sketches: Iterable[Sketch]) -> Problems:
     """Two sagas of one id and version."""
     seen: dict[tuple[str, int], SagaSpec] = {}
@@ -173,4 +180,4 @@ def _longest(sketch: Sketch, scope: Scope) -> timedelta:
     return of_scope(scope)
 
 
-CHECKS = (sg001, sg101, sg102, sg103, sg104, sg105, sg106, sg107, sg108)
+CHECKS = (sg001, sg101, sg102, sg103, sg104, sg105, sg106, sg107, sg108, sg112)

@@ -7,7 +7,8 @@ from typing import assert_never
 
 from orchestrator.core import definition as core
 from orchestrator.definition import kinds
-from orchestrator.definition.values import Pure, Retag, needs_of, parts_of
+from orchestrator.definition.binding import pure_of
+from orchestrator.definition.values import Retag, needs_of, parts_of
 
 
 def shape_of(tree: core.Definition) -> tuple[str, ...]:
@@ -99,7 +100,8 @@ class _Shape:
         function = value.function
         if isinstance(function, Retag):
             return f"{arguments} as {kinds.say(function.want)}"
-        gives = f": {kinds.say(function.gives)}" if isinstance(function, Pure) else ""
+        pure = pure_of(function)
+        gives = "" if pure is None else f": {kinds.say(pure.gives)}"
         return f"{value.name}({arguments}){gives}"
 
 
