@@ -56,9 +56,8 @@ def plain(value):
         value = value._replace(events=tuple(map(pack, value.events)))
     if hasattr(value, "_asdict"):
         made = {key: plain(part) for key, part in value._asdict().items()}
-        return (
-            (type(value).__name__, made) if type(value).__name__ in {"Started", "Ended"} else made
-        )
+        kind = type(value).__name__
+        return (f"saga.{kind}", made) if kind in {"Started", "Ended"} else made
     return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
