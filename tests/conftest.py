@@ -7,11 +7,12 @@ import uuid
 
 import pytest
 
-from orchestrator.local_kafka import LocalKafka
+from orchestrator.local_kafka import LocalKafka, LocalRegistry, run_tool
+from orchestrator.local_kafka.docker import engine_problem
 
 BOOTSTRAP_SERVERS = "SAGA_TEST_BOOTSTRAP_SERVERS"
 BACKEND = "SAGA_TEST_KAFKA"
-_SYSTEM_FIXTURES = {"kafka", "schema_registry"}
+_SYSTEM_FIXTURES = {"docker", "kafka", "schema_registry"}
 
 
 class ExistingKafka:
@@ -19,6 +20,16 @@ class ExistingKafka:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
+
+    def run_tool(self, name, *arguments, **options):
+        """Run one of Kafka's own tools against it."""
+        return run_tool(name, self.bootstrap_servers, *arguments, **options)
+
+
+def skip_without_docker():
+    problem = engine_problem()
+    if problem:
+        pytest.skip(problem)
 
 
 def pytest_collection_modifyitems(items):
@@ -35,7 +46,23 @@ def kafka():
     if existing:
         yield ExistingKafka(existing)
         return
-    with LocalKafka(backend=os.environ.get(BACKEND, "process")) as started:
+    backend = os.environ.get(BACKEND, "process")
+    if backend == "docker":
+        skip_without_docker()
+    with LocalKafka(backend=backend) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def docker():
+    """Skips, saying why, where no Docker engine answers."""
+    skip_without_docker()
+
+
+@pytest.fixture(scope="session")
+def schema_registry():
+    """The session's Confluent-compatible schema registry: `schema_registry.url`."""
+    with LocalRegistry() as started:
         yield started
 
 

@@ -16,16 +16,26 @@ from typing import Literal, Self
 
 from orchestrator.errors import LocalKafkaError
 from orchestrator.local_kafka import probe
-from orchestrator.local_kafka.backend import Backend, Handle, ProcessBackend
+from orchestrator.local_kafka.backend import (
+    BROKER_OPTIONS,
+    TOOL_OPTIONS,
+    Backend,
+    Handle,
+    ProcessBackend,
+    stop_all,
+)
 from orchestrator.local_kafka.progress import OnProgress, Phase, Progress, silent
 from orchestrator.local_kafka.settings import LOOPBACK, Node, free_ports, properties
+from orchestrator.local_kafka.tools import run_tool
 
 # A cold broker on a busy two-core machine takes 10 s, three of them 30 s.
 _READY_TIMEOUT_S = 120.0
 _FORMAT_TIMEOUT_S = 60.0
-# A clean stop takes 1 to 2 s. A broker of a cluster that has lost its quorum never finishes one.
+# A clean stop takes 0.3 s. A node of a cluster that has lost its quorum never finishes one.
 _STOP_GRACE_S = 15.0
 _SHOWN_LOG_LINES = 12
+_START_ATTEMPTS_COUNT = 3
+_LOGGING_CONFIGURATION = "log4j2.xml"
 _ALLOWED_NODE_COUNTS = (1, 3)
 
 
@@ -110,19 +120,25 @@ class LocalKafka:
         )
 
     def start(self) -> None:
-        """Fetch what is missing, start all nodes, return when all of them answer.
+        """Fetch what is missing, start all nodes, return when all of them serve clients.
 
         Raises:
             LocalKafkaError: It cannot; the text says why and how to go on. Nothing is left running.
         """
         if self._nodes:
             raise LocalKafkaError("This local cluster is started already.")
-        try:
-            self._start()
-        except BaseException:
-            self._kill_all()
-            self._nodes = ()
-            raise
+        for attempt in range(1, _START_ATTEMPTS_COUNT + 1):
+            try:
+                self._start()
+            except _PortTaken:
+                self._give_up()
+                if self._port or attempt == _START_ATTEMPTS_COUNT:
+                    raise
+            except BaseException:
+                self._give_up()
+                raise
+            else:
+                return
 
     def stop(self) -> None:
         """Stop all nodes and delete the data unless `data_dir` was given. Idempotent."""
@@ -131,13 +147,14 @@ class LocalKafka:
             if self._directory:
                 shutil.rmtree(self._directory, ignore_errors=True)
         else:
-            self._stop_all()
+            stop_all(self._running.values(), _STOP_GRACE_S)
+        self._running.clear()
         self._nodes = ()
         self._directory = None
 
     def stop_node(self, node_id: int) -> None:
         """Stop one node in an orderly way; SIGKILL if that takes too long."""
-        self._handle(node_id).stop(_STOP_GRACE_S)
+        stop_all([self._handle(node_id)], _STOP_GRACE_S)
         del self._running[node_id]
 
     def kill_node(self, node_id: int) -> None:
@@ -146,14 +163,16 @@ class LocalKafka:
         del self._running[node_id]
 
     def start_node(self, node_id: int) -> None:
-        """Start a node that was stopped or killed, with its data and ports; wait until it answers.
+        """Start a node that was stopped or killed, with its data and ports; wait until it serves.
 
         Raises:
             LocalKafkaError: It runs already, there is no such node, or it does not come up.
         """
         node = self._node(node_id)
         if node_id in self._running:
-            raise LocalKafkaError(f"Node {node_id} runs already.")
+            if self._running[node_id].exit_code is None:
+                raise LocalKafkaError(f"Node {node_id} runs already.")
+            del self._running[node_id]
         self._launch(node)
         self._await_ready()
 
@@ -162,20 +181,39 @@ class LocalKafka:
         self.stop_node(node_id)
         self.start_node(node_id)
 
+    def run_tool(
+        self, name: str, *arguments: str, stdin: bytes = b"", timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run one of Kafka's own tools against this cluster; see `tools.run_tool`."""
+        return run_tool(
+            name,
+            self.bootstrap_servers,
+            *arguments,
+            stdin=stdin,
+            timeout_s=timeout_s,
+            on_progress=self._on_progress,
+        )
+
     def _start(self) -> None:
         self._backend = _backend(self._backend_name)
         self._backend.prepare(self._on_progress)
         self._nodes = self._lay_out()
-        for node in self._nodes:
-            node.directory.mkdir(parents=True, exist_ok=True)
-            node.properties_path.write_text(properties(node, self._nodes, self._settings))
+        with as_file(files(__package__) / _LOGGING_CONFIGURATION) as logging:
+            for node in self._nodes:
+                node.directory.mkdir(parents=True, exist_ok=True)
+                node.properties_path.write_text(properties(node, self._nodes, self._settings))
+                shutil.copyfile(logging, node.directory / _LOGGING_CONFIGURATION)
         self._format()
         for node in self._nodes:
             self._launch(node)
         self._await_ready()
 
+    def _give_up(self) -> None:
+        self._kill_all()
+        self._nodes = ()
+
     def _lay_out(self) -> tuple[Node, ...]:
-        self._directory = self._kept_dir or Path(tempfile.mkdtemp(prefix="saga-kafka-"))
+        self._directory = self._directory or self._own_directory()
         kept_count = sum(1 for _ in self._directory.glob("node-*"))
         if kept_count not in {0, self._node_count}:
             raise LocalKafkaError(
@@ -190,78 +228,68 @@ class LocalKafka:
                 id=node_id,
                 client_port=ports.pop(0),
                 controller_port=ports.pop(),
-                directory=self._directory.absolute() / f"node-{node_id}",
+                directory=self._directory / f"node-{node_id}",
             )
             for node_id in range(1, self._node_count + 1)
         )
 
+    def _own_directory(self) -> Path:
+        if self._kept_dir is None:
+            return Path(tempfile.mkdtemp(prefix="saga-kafka-"))
+        try:
+            self._kept_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalKafkaError(f"Kafka's data cannot be kept: {error}") from error
+        return self._kept_dir.resolve()
+
     def _format(self) -> None:
         """Give new nodes their identity; all at once, since each costs a start of Java."""
-        new = [node for node in self._nodes if not (node.data_dir / "meta.properties").exists()]
-        if not new:
-            return
+        new = [node for node in self._nodes if not node.meta_path.exists()]
         cluster_id = _cluster_id(self._nodes)
-        running = [
-            (
-                node,
-                self._java(node, "kafka.tools.StorageTool", *_format_arguments(cluster_id, node)),
-            )
-            for node in new
-        ]
-        for done_count, (node, handle) in enumerate(running):
+        formatting = [(node, self._run(node, *_format_command(cluster_id, node))) for node in new]
+        for done_count, (node, handle) in enumerate(formatting):
             self._report(Phase.FORMAT, f"node {node.id}", done_count, len(new))
             try:
-                code = handle.wait(_FORMAT_TIMEOUT_S)
+                failed = handle.wait(_FORMAT_TIMEOUT_S) != 0
             except subprocess.TimeoutExpired:
                 handle.kill()
-                code = -1
-            if code != 0:
-                raise LocalKafkaError(_failure(node, "its storage could not be formatted"))
-        self._report(Phase.FORMAT, "", len(new), len(new))
+                failed = True
+            if failed:
+                raise _failure(node, "its storage could not be formatted")
+        if new:
+            self._report(Phase.FORMAT, "", len(new), len(new))
 
     def _launch(self, node: Node) -> None:
-        self._running[node.id] = self._java(node, "kafka.Kafka", str(node.properties_path))
+        command = (*BROKER_OPTIONS, *_logging_options(node), "kafka.Kafka")
+        self._running[node.id] = self._run(node, *command, str(node.properties_path))
 
-    def _java(self, node: Node, *arguments: str) -> Handle:
-        if self._backend is None:
+    def _run(self, node: Node, *arguments: str) -> Handle:
+        if self._backend is None or self._directory is None:
             raise LocalKafkaError("This local cluster is not started.")
-        with as_file(files(__package__) / "log4j2.xml") as logging:
-            shutil.copyfile(logging, node.directory / "log4j2.xml")
-        options = (
-            f"-Dlog4j2.configurationFile={node.directory / 'log4j2.xml'}",
-            f"-Dsaga.log={node.log_path}",
-        )
         thrown_away = self._directory if self._kept_dir is None else None
-        return self._backend.launch(node, (*options, *arguments), thrown_away)
+        return self._backend.launch(f"node {node.id}", arguments, node.output_path, thrown_away)
 
     def _await_ready(self) -> None:
+        """Wait until the running nodes know each other and both kinds of coordinator work."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        waiting = [node for node in self._nodes if node.id in self._running]
-        count = len(waiting)
-        while waiting:
-            node = waiting[0]
-            self._report(Phase.START, f"node {node.id}", count - len(waiting), count)
-            if self._answers(node, count):
-                waiting.pop(0)
-                continue
-            if self._running[node.id].exit_code is not None:
-                raise LocalKafkaError(_failure(node, "it ended while it was starting"))
-            if time.monotonic() > deadline:
-                raise LocalKafkaError(_failure(node, f"no answer within {_READY_TIMEOUT_S:.0f} s"))
-            probe.pause()
-        self._report(Phase.READY, self.bootstrap_servers, count, count)
+        running = [node for node in self._nodes if node.id in self._running]
+        for done_count, node in enumerate(running):
+            self._report(Phase.START, f"node {node.id}", done_count, len(running))
+            while not _answers(node, len(running)):
+                self._check_alive(deadline)
+        servers = ",".join(node.address for node in running)
+        probe.wake_transaction_coordinator(servers)
+        while not probe.group_coordinators_answer(servers):
+            self._check_alive(deadline)
+        self._report(Phase.READY, self.bootstrap_servers, len(running), len(running))
 
-    def _answers(self, node: Node, expected_count: int) -> bool:
-        if not probe.accepts(LOOPBACK, node.client_port):
-            return False
-        return probe.broker_count(node.address, timeout_s=2) >= expected_count
-
-    def _stop_all(self) -> None:
-        """All together: the last one of a quorum cannot stop in order and would use up its grace."""
-        handles = list(self._running.values())
-        self._running.clear()
-        for handle in handles:
-            handle.stop(_STOP_GRACE_S)
+    def _check_alive(self, deadline: float) -> None:
+        for node in self._nodes:
+            if node.id in self._running and self._running[node.id].exit_code is not None:
+                raise _failure(node, "it ended while it was starting")
+        if time.monotonic() > deadline:
+            raise _failure(self._nodes[0], f"no answer within {_READY_TIMEOUT_S:.0f} s")
+        probe.pause()
 
     def _kill_all(self) -> None:
         for handle in self._running.values():
@@ -284,36 +312,52 @@ class LocalKafka:
         self._on_progress(Progress(phase, what, done, total))
 
 
+class _PortTaken(LocalKafkaError):
+    """Somebody took a port between our choice and the broker's start."""
+
+
 def _backend(name: str) -> Backend:
     if name == "docker":
-        raise LocalKafkaError("The docker backend is not there yet.")
+        from orchestrator.local_kafka.docker import DockerBackend  # noqa: PLC0415 - optional extra
 
+        return DockerBackend()
     return ProcessBackend()
+
+
+def _answers(node: Node, expected_count: int) -> bool:
+    if not probe.accepts(LOOPBACK, node.client_port):
+        return False
+    return probe.broker_count(node.address) >= expected_count
 
 
 def _cluster_id(nodes: tuple[Node, ...]) -> str:
     """The id of the cluster that is there already, or a new one."""
     for node in nodes:
-        meta = node.data_dir / "meta.properties"
-        if meta.exists():
-            lines = dict(
-                line.split("=", 1) for line in meta.read_text().splitlines() if "=" in line
-            )
-            return lines["cluster.id"]
+        if node.meta_path.exists():
+            for line in node.meta_path.read_text().splitlines():
+                if line.startswith("cluster.id="):
+                    return line.removeprefix("cluster.id=")
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def _format_arguments(cluster_id: str, node: Node) -> tuple[str, ...]:
-    return ("format", f"--cluster-id={cluster_id}", f"--config={node.properties_path}")
+def _format_command(cluster_id: str, node: Node) -> tuple[str, ...]:
+    tool = (*TOOL_OPTIONS, *_logging_options(node), "kafka.tools.StorageTool")
+    return (*tool, "format", f"--cluster-id={cluster_id}", f"--config={node.properties_path}")
 
 
-def _failure(node: Node, what: str) -> str:
+def _logging_options(node: Node) -> tuple[str, ...]:
+    configuration = node.directory / _LOGGING_CONFIGURATION
+    return (f"-Dlog4j2.configurationFile={configuration}", f"-Dsaga.log={node.log_path}")
+
+
+def _failure(node: Node, what: str) -> LocalKafkaError:
     lines = [
         line
         for path in (node.output_path, node.log_path)
         if path.exists()
         for line in path.read_text(errors="replace").splitlines()
-        if "ERROR" in line or "Exception" in line or "FATAL" in line
+        if "ERROR" in line or "FATAL" in line or "Exception" in line
     ]
     shown = "\n".join(lines[-_SHOWN_LOG_LINES:]) or "(its logs name no error)"
-    return f"Kafka node {node.id} failed: {what}.\n{shown}\nIts logs: {node.directory}"
+    kind = _PortTaken if "Address already in use" in shown else LocalKafkaError
+    return kind(f"Kafka node {node.id} failed: {what}.\n{shown}\nIts logs: {node.directory}")

@@ -25,14 +25,15 @@ from orchestrator.local_kafka.jars import (
 if TYPE_CHECKING:
     from jgo.maven import Artifact as MavenArtifact
 
-# The broker's own dependencies name no logging back end; without one its log stays empty.
-_LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5"
+# Kafka's own dependencies name no logging back end; without one its logs stay empty. The version
+# is that of the log4j-core that Kafka itself asks for.
+_LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl"
 # The first of each is resolved; the others are added as they are, so that what their own parents
 # manage cannot change the versions that the first one asks for.
 ROOTS = {
-    BROKER_LOCK: ("org.apache.kafka:kafka_2.13:4.4.0", _LOGGING),
+    BROKER_LOCK: ("org.apache.kafka:kafka_2.13:4.4.0", f"{_LOGGING}:2.25.5"),
     # The newest kafka-tools that is published; its wire protocol is the broker's.
-    TOOLS_LOCK: ("org.apache.kafka:kafka-tools:4.3.1", _LOGGING),
+    TOOLS_LOCK: ("org.apache.kafka:kafka-tools:4.3.1", f"{_LOGGING}:2.25.4"),
     REGISTRY_LOCK: ("io.apicurio:apicurio-registry-app:2.6.13.Final:all:tar.gz",),
 }
 # Kafka Connect's HTTP server is no part of the console tools: 20 MB less.

@@ -16,12 +16,20 @@ from orchestrator.local_kafka.guardian import __file__ as _GUARDIAN  # noqa: N81
 class GuardedProcess:
     """A running command under its guardian (see `guardian.py`)."""
 
-    def __init__(self, command: list[str], log: Path, thrown_away: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        log: Path,
+        *,
+        class_path: str = "",
+        thrown_away: Path | None = None,
+    ) -> None:
         """Start `command` with its output appended to `log`.
 
         Args:
             command: The program and its arguments.
             log: File for its stdout and stderr.
+            class_path: For Java; in the environment, where it does not clutter process lists.
             thrown_away: Directory to delete should this process die without stopping it.
         """
         guardian = [sys.executable, "-I", "-S", _GUARDIAN, str(log), str(thrown_away or "")]
@@ -29,6 +37,7 @@ class GuardedProcess:
             [*guardian, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, "CLASSPATH": class_path},
             start_new_session=True,  # Ctrl-C in a terminal is for us, who then stop it in order
         )
         pipe = self._guardian.stdout
@@ -54,13 +63,9 @@ class GuardedProcess:
         self._close()
         return code
 
-    def stop(self, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL if it still runs after `grace_s` seconds."""
+    def terminate(self) -> None:
+        """SIGTERM; returns at once."""
         self._signal(signal.SIGTERM)
-        try:
-            self.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.errors import LocalKafkaError
+
 LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 32_000)
 
 # Each line is a difference from Kafka's default, with the reason for it.
 _DEVELOPMENT = {
@@ -24,6 +28,10 @@ _DEVELOPMENT = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # The default of 128 MB for each cleaner is a quarter of our heap.
     "log.cleaner.dedupe.buffer.size": "16777216",
+    # A node that was killed may register again once its old self counts as dead: 5 s after the
+    # start instead of 14. The price: a node that stands still for 4 s loses its leaders.
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "4000",
     # A broker that comes back is a leader again within seconds, not within 5 minutes.
     "leader.imbalance.check.interval.seconds": "5",
     # Two cores are what a development machine has to spare.
@@ -53,6 +61,11 @@ class Node:
     def data_dir(self) -> Path:
         """The broker's own log directory."""
         return self.directory / "data"
+
+    @property
+    def meta_path(self) -> Path:
+        """Who this node is; there once its storage was formatted."""
+        return self.data_dir / "meta.properties"
 
     @property
     def log_path(self) -> Path:
@@ -100,9 +113,22 @@ def properties(node: Node, nodes: tuple[Node, ...], overrides: Mapping[str, str]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on, all different."""
+    """Ports of the loopback interface that nobody listens on, all different.
+
+    They lie below the range that systems take for outgoing connections: a client that keeps asking
+    for a dead node's port from that range would one day be given the same port, connect to itself,
+    and keep the node from coming back.
+    """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
+        return [_hold_free_port(held) for _ in range(count)]
+
+
+def _hold_free_port(held: ExitStack) -> int:
+    for port in random.sample(_PORTS, len(_PORTS)):
+        one = held.enter_context(socket.socket())
+        try:
+            one.bind((LOOPBACK, port))
+        except OSError:
+            continue
+        return port
+    raise LocalKafkaError(f"All ports from {_PORTS.start} to {_PORTS.stop - 1} are in use.")
