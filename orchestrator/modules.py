@@ -18,10 +18,12 @@ from orchestrator import guard
 from orchestrator.errors import ConfigurationError, OrchestratorError
 
 if TYPE_CHECKING:
-    from orchestrator.definition.payload import Handler
+    from orchestrator.definition.payload import Command, Handler
+    from orchestrator.definition.problem import Place
     from orchestrator.definition.saga import Saga
 
-    AnyHandler: TypeAlias = Handler[Any, Any]
+    AnyHandler: TypeAlias = Handler[Any, ..., Any]
+    AnyCommand: TypeAlias = Command[Any, Any]
     AnySaga: TypeAlias = Saga[Any, Any]
 
 DEFAULT = "sagas"
@@ -172,3 +174,50 @@ def _handlers(modules: Sequence[ModuleType]) -> tuple[AnyHandler, ...]:
 def _place(handler: AnyHandler) -> str:
     code = getattr(handler.function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(handler.function)
+
+
+def participants_of(program: Program) -> tuple[str, ...]:
+    """Everyone who executes a step of a saga, or has a handler; by name.
+
+    Raises:
+        DefinitionError: A saga has mistakes.
+    """
+    named = {name for saga in program.sagas for name in saga.build().participants}
+    return tuple(sorted(named | set(program.participants)))
+
+
+def commands_of(program: Program) -> tuple[tuple[type[AnyCommand], Place], ...]:
+    """Every command that a saga's step or compensation sends, and where that is declared.
+
+    Raises:
+        DefinitionError: A saga has mistakes.
+    """
+    found: dict[type[AnyCommand], Place] = {}
+    for saga in program.sagas:
+        saga.build()
+        for mark in saga.sketch().drawing.steps:
+            spec = mark.spec
+            found.setdefault(spec.signature.gives, spec.place)
+            if spec.undo is not None:
+                found.setdefault(spec.undo.signature.gives, spec.undo.place)
+    return tuple(found.items())
+
+
+def payload_kinds(program: Program) -> tuple[type[Any], ...]:
+    """Every class of a value that travels to or from others: what has a schema.
+
+    Start payloads, commands, results, declared failures and outcomes. Each once.
+
+    Raises:
+        DefinitionError: A saga has mistakes.
+    """
+    from orchestrator.definition import kinds  # noqa: PLC0415 - keeps this module light
+
+    found: list[Any] = []
+    for saga in program.sagas:
+        found += [saga.input_type, *kinds.present(saga.spec.gives)]
+    commands = [handler.command for handler in program.handlers]
+    for command in [*commands, *(command for command, _ in commands_of(program))]:
+        result, failures = kinds.answers_of(command)
+        found += [command, *kinds.present(result), *failures]
+    return tuple(dict.fromkeys(kind for kind in found if isinstance(kind, type)))

@@ -41,7 +41,7 @@ class Span(NamedTuple):
     end: int
 
     @property
-    def count(self) -> int:
+    def width(self) -> int:
         """Offsets in it; an upper bound of the records."""
         return self.end - self.start
 
@@ -62,7 +62,7 @@ class Log:
         self._reader = reader
         self._codec = codec
         self.topics = topics
-        self._partitions_count: int | None = None
+        self._partitions: dict[str, int] = {}
 
     @property
     def partitions_count(self) -> int:
@@ -71,13 +71,20 @@ class Log:
         Raises:
             NotFound: The topics do not exist under this prefix.
         """
-        if self._partitions_count is None:
-            name = self.topics.events
-            state = self._admin.topics([name]).get(name)
+        return self.partitions_of(self.topics.events)
+
+    def partitions_of(self, topic: str) -> int:
+        """Give the number of partitions of a topic.
+
+        Raises:
+            NotFound: It does not exist.
+        """
+        if topic not in self._partitions:
+            state = self._admin.topics([topic]).get(topic)
             if state is None:
-                raise NotFound("unknown_topic", f"there is no topic {name}: is --prefix right?")
-            self._partitions_count = state.partitions
-        return self._partitions_count
+                raise NotFound("unknown_topic", f"there is no topic {topic}: is --prefix right?")
+            self._partitions[topic] = state.partitions
+        return self._partitions[topic]
 
     def shard_of(self, saga_id: str) -> int:
         """Give the partition that holds everything about a saga."""
@@ -98,7 +105,7 @@ class Log:
             StateError: An open transaction hides the rest, and does not end.
         """
         passed, moved_s = span.start, monotonic()
-        if not span.count:
+        if not span.width:
             return
         for batch in self._reader.read(Position(topic, partition, span.start), span.end):
             for envelope in batch:

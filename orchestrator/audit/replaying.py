@@ -48,8 +48,8 @@ class Replayed(NamedTuple):
 class Stores(Protocol):
     """A worker's local stores."""
 
-    def copy(self, shard: int) -> Copy | None:
-        """One shard's store, None if there is none."""
+    def copies(self, shard: int) -> tuple[Copy, ...]:
+        """Every store of a shard."""
 
 
 class Replayer:
@@ -71,11 +71,11 @@ class Replayer:
             DecodeError: The changelog's cursor cannot be read.
         """
         log, changelog = self._log, self._log.topics.changelog
-        store = stores.copy(shard) if stores else None
+        local = stores.copies(shard) if stores else ()
         kept = log.span(changelog, shard)
         snapshots, cursor = log.changelog(shard, kept, self._on_count)
         copy = Copy("changelog", snapshots, cursor)
-        copies = (copy,) if store is None else (copy, store)
+        copies = (copy, *local)
         replay = self._fold(shard, tuple(map(self._narrowed, copies)), None)
         settled = set()
         if log.span(changelog, shard).end == kept.end:

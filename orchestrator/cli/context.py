@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.audit.reading import Log
     from orchestrator.cli.settings import ProgramSettings
     from orchestrator.client import Client
+    from orchestrator.codec.payloads import AvroPayloads
     from orchestrator.codec.wire import RecordCodec
     from orchestrator.kafka.base import Admin, Reader
     from orchestrator.kafka.settings import KafkaSettings
@@ -100,6 +101,14 @@ class Context:
         return RecordCodec()
 
     @cached_property
+    def payloads(self) -> AvroPayloads:
+        """The user's payloads, those of earlier versions too if their schemas are kept."""
+        from orchestrator.codec.files import read
+        from orchestrator.codec.payloads import AvroPayloads
+
+        return AvroPayloads(older=read(self.program_settings.schemas))
+
+    @cached_property
     def admin(self) -> Admin:
         """Questions to the cluster."""
         from orchestrator.kafka.admin import KafkaAdmin
@@ -111,7 +120,7 @@ class Context:
         """Reads partitions, in no group."""
         from orchestrator.kafka.changelog import ChangelogReader
 
-        return ChangelogReader(self.kafka)
+        return ChangelogReader(self.kafka, "saga-cli")
 
     @cached_property
     def log(self) -> Log:
@@ -125,7 +134,8 @@ class Context:
         """Sends commands, waits for outcomes."""
         from orchestrator.client import Client
 
-        return Client(settings=self.kafka, prefix=self.program_settings.prefix)
+        prefix = self.program_settings.prefix
+        return Client(settings=self.kafka, prefix=prefix, payloads=self.payloads, codec=self.codec)
 
     @cached_property
     def _tables(self) -> Tables:

@@ -47,7 +47,14 @@ MEANINGS: dict[Exit, str] = {
 """One row of the documented table for each code."""
 
 
+class Misused(CommandRejected):
+    """The command line does not make sense."""
+
+    operator_action = "See the verb's --help."
+
+
 _EXITS: tuple[tuple[type[OrchestratorError], Exit], ...] = (
+    (Misused, Exit.USAGE),
     (NotFound, Exit.NOT_FOUND),
     (TimedOut, Exit.TIMED_OUT),
     (CommandRejected, Exit.FOUND),

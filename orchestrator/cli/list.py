@@ -78,7 +78,7 @@ def _states(context: Context) -> Iterator[SagaState]:
     log = context.log
     topic = log.topics.changelog
     spans = [log.span(topic, shard) for shard in range(log.partitions_count)]
-    total = sum(span.count for span in spans)
+    total = sum(span.width for span in spans)
     with context.out.progress(f"reading {topic}", total) as on_count:
         for shard, span in enumerate(spans):
             snapshots, _ = log.changelog(shard, span, on_count)

@@ -24,7 +24,7 @@ def entries_of(context: Context, saga: str) -> list[tuple[Origin, Transition]]:
     shard = log.shard_of(saga)
     span = log.span(log.topics.events, shard)
     found = []
-    with context.out.progress(f"reading {log.topics.events}/{shard}", span.count) as on_count:
+    with context.out.progress(f"reading {log.topics.events}/{shard}", span.width) as on_count:
         for entry in log.transitions(shard, span, saga=saga, on_count=on_count):
             if isinstance(entry, Unreadable):
                 raise entry.error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.context import Context
-from orchestrator.cli.exits import Exit
+from orchestrator.cli.exits import Exit, Misused
 from orchestrator.cli.verb import Verb
-from orchestrator.errors import CommandRejected
 
 if TYPE_CHECKING:
     from orchestrator.audit.compare import Difference
@@ -40,25 +40,26 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(context: Context, options: Namespace) -> Exit:
     from orchestrator.audit.replaying import Replayer
+    from orchestrator.audit.stores import LocalStores
 
     log = context.log
     until = _until(options)
     if options.at_offset is not None and options.partition is None and options.saga is None:
-        raise CommandRejected("missing_partition", "--at-offset counts in one partition: name it")
+        raise Misused("missing_partition", "--at-offset counts in one partition: name it")
     shards = _shards(context, options)
     total = sum(
-        log.span(topic, shard).count
+        log.span(topic, shard).width
         for shard in shards
         for topic in (log.topics.changelog, log.topics.events)
     )
     with context.out.progress("replaying", total) as on_count:
         replayer = Replayer(log, context.codec, saga=options.saga, on_count=on_count)
         if until is None:
-            stores = context.stores(options.store) if options.store else None
+            stores = LocalStores(Path(options.store), context.codec) if options.store else None
             found = [replayer.now(shard, stores) for shard in shards]
         else:
             if options.store:
-                raise CommandRejected("no_past", "a store has no past: compare it without --at-*")
+                raise Misused("no_past", "a store has no past: compare it without --at-*")
             found = [replayer.at(shard, until) for shard in shards]
     _tell(context, found)
     return Exit.FOUND if any(one.differences_count for one in found) else Exit.OK
@@ -73,7 +74,7 @@ def _until(options: Namespace) -> Any:
     try:
         at_ms = None if options.at_time is None else parse_instant(options.at_time)
     except ValueError as error:
-        raise CommandRejected("bad_time", f"--at-time {options.at_time}: {error}") from error
+        raise Misused("bad_time", f"--at-time {options.at_time}: {error}") from error
     return Until(options.at_offset, at_ms)
 
 
@@ -84,7 +85,7 @@ def _shards(context: Context, options: Namespace) -> list[int]:
     if options.partition is None:
         return list(range(log.partitions_count))
     if not 0 <= options.partition < log.partitions_count:
-        raise CommandRejected(
+        raise Misused(
             "bad_partition",
             f"--partition {options.partition}: there are 0 to {log.partitions_count - 1}",
         )

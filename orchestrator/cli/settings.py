@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.core.ids import is_id
 from orchestrator.errors import ConfigurationError
@@ -18,6 +19,9 @@ class ProgramSettings:
     modules: tuple[str, ...] = (DEFAULT,)
     """Modules, packages or files that hold sagas and handlers. Default `sagas`: a package of the
     current directory. A package stands for all modules in it."""
+    schemas: Path = Path("schemas/payloads")
+    """Directory of your payloads' schemas, which `saga schemas` writes. Default
+    `schemas/payloads`. What an earlier version of a payload wrote is read with its schema there."""
 
     def __post_init__(self) -> None:
         if not is_id(self.prefix):

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.audit.timeline import Moment
 from orchestrator.codec.envelope import Origin
+from orchestrator.codec.records import Outcome
 from orchestrator.core.state import SagaState, StepState
 
 TEXT_SHOWN_MAX = 160
@@ -104,6 +105,21 @@ def saga_json(state: SagaState, names: Mapping[int, str] | None = None) -> dict[
             for index, step in enumerate(state.steps)
         ]
     return found
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Give the JSON of how a saga ended."""
+    return {
+        "saga": outcome.saga,
+        "definition": outcome.definition,
+        "version": outcome.version,
+        "business": outcome.business,
+        "consistency": outcome.consistency,
+        "sequence": outcome.sequence,
+        "started_at": instant(outcome.started_ms),
+        "ended_at": instant(outcome.ended_ms),
+        "result": bytes_json(outcome.result),
+    }
 
 
 def moment_json(moment: Moment) -> dict[str, Any]:

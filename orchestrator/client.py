@@ -1,0 +1,369 @@
+"""The client: start sagas from your own program, give orders to them, wait for how they end.
+
+>>> with Client(bootstrap_servers="localhost:9092") as client:               # doctest: +SKIP
+...     client.start(book_trip.given(trip), saga_id="trip-1")
+...     outcome = client.wait("trip-1", timeout_s=30)
+...     outcome.business, client.value(book_trip, outcome)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
+
+from orchestrator.audit.timeline import Moment, timeline
+from orchestrator.codec.envelope import Envelope, Origin, Record
+from orchestrator.codec.payloads import AvroPayloads
+from orchestrator.codec.records import Outcome
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.commands import (
+    CancelSaga,
+    OperatorCommand,
+    ResolveStep,
+    RetrySaga,
+    SkipStep,
+    StartSaga,
+)
+from orchestrator.core.ids import is_id
+from orchestrator.errors import CommandRejected, ConfigurationError, TimedOut
+from orchestrator.kafka.admin import KafkaAdmin
+from orchestrator.kafka.base import Position, TopicPartition
+from orchestrator.kafka.changelog import ChangelogReader
+from orchestrator.kafka.partitioner import partition
+from orchestrator.kafka.plain import PlainProducer
+from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.topics import Topics
+
+if TYPE_CHECKING:
+    from orchestrator.definition.payload import Payload
+    from orchestrator.definition.saga import Saga, Start
+
+I = TypeVar("I", bound="Payload")  # noqa: E741  # input, as in `Saga[I, O]`
+O = TypeVar("O")  # noqa: E741  # outcome
+
+_FOREVER = 1 << 62
+"""An offset that no partition reaches: the reader goes on until it is closed."""
+_CLIENT_ID = "saga-client"
+
+
+class Receipt(NamedTuple):
+    """Kafka's acknowledgement of one command: from here on it is never lost."""
+
+    saga: str
+    origin: Origin
+    """The record of `saga.commands`."""
+    since: tuple[tuple[str, int], ...] = ()
+    """Where the topics that may answer ended before it was sent: what is older cannot be of it."""
+
+
+class Client:
+    """Sends commands and reads what comes of them. Open it once and keep it; not for two threads.
+
+    It is no member of any group and reads with `read_committed`, from offsets of its own choice.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str = "",
+        *,
+        prefix: str = "saga",
+        settings: KafkaSettings | None = None,
+        payloads: AvroPayloads | None = None,
+        codec: RecordCodec | None = None,
+    ) -> None:
+        """Make ready; nothing is connected before the first call.
+
+        Args:
+            bootstrap_servers: `host:port` with commas between; brokers of this machine only.
+            prefix: How the engine's topics begin.
+            settings: Instead of `bootstrap_servers`: with TLS, login and everything.
+            payloads: How payloads are encoded; give one with a registry if your installation has it.
+            codec: The same for the engine's records.
+
+        Raises:
+            ConfigurationError: The settings do not go together.
+        """
+        self._settings = settings or KafkaSettings(bootstrap_servers=bootstrap_servers)
+        self._payloads = payloads or AvroPayloads()
+        self._codec = codec or RecordCodec()
+        self._topics = Topics(prefix)
+        self._admin = KafkaAdmin(self._settings)
+        self._producer: PlainProducer | None = None
+        self._partitions_count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release connections. Nothing is lost: every send has waited for its acknowledgement."""
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+
+    # --- commands -------------------------------------------------------------------------------
+
+    def start(self, start: Start[Any], *, saga_id: str) -> Receipt:
+        """Start one saga; returns when Kafka has acknowledged the command.
+
+        A second start with the same id and content changes nothing.
+
+        Raises:
+            CommandRejected: `saga_id` is none.
+            MalformedPayload: The payload holds a value that is not of its field's type.
+            Retriable: Kafka did not acknowledge; starting again is safe.
+        """
+        return self.send(self._command(start, saga_id))
+
+    def start_many(
+        self,
+        starts: Iterable[tuple[str, Start[Any]]],
+        on_acknowledged: Callable[[Receipt], None] | None = None,
+    ) -> int:
+        """Start many sagas, `(saga_id, start)` each, and give their number once all are acknowledged.
+
+        The iterable is drawn from as fast as Kafka takes the commands.
+
+        Raises:
+            CommandRejected: An id is none; what came before it may have been sent.
+            Retriable: Some were not acknowledged; starting all of them again is safe.
+        """
+        commands = (self._command(start, saga_id) for saga_id, start in starts)
+        return self.send_many(commands, on_acknowledged)
+
+    def cancel(self, saga_id: str, *, actor: str, reason: str = "") -> Receipt:
+        """Turn a saga back. Raises as `send`."""
+        return self.send(CancelSaga(saga_id, actor, reason))
+
+    def retry(self, saga_id: str, *, actor: str, reason: str = "") -> Receipt:
+        """Try everything that is stuck once more. Raises as `send`."""
+        return self.send(RetrySaga(saga_id, actor, reason))
+
+    def skip(self, saga_id: str, step_id: str, *, actor: str, reason: str) -> Receipt:
+        """Give up on a stuck step or compensation. Raises as `send`."""
+        return self.send(SkipStep(saga_id, step_id, actor, reason))
+
+    def resolve(
+        self,
+        saga_id: str,
+        step_id: str,
+        *,
+        actor: str,
+        reason: str,
+        result: Payload | None = None,
+    ) -> Receipt:
+        """Say that a person did a stuck step; `result` if a later step reads it. Raises as `send`."""
+        encoded = b"" if result is None else self._payloads.encode(result, type(result))
+        return self.send(ResolveStep(saga_id, step_id, actor, reason, encoded))
+
+    def send(self, command: StartSaga | OperatorCommand) -> Receipt:
+        """Send one command; returns when Kafka has acknowledged it.
+
+        Raises:
+            CommandRejected: The saga id or the actor is no id.
+            Retriable: Kafka did not acknowledge; sending again is safe.
+            ConfigurationError: Kafka cannot be reached, or the topics do not exist.
+        """
+        since = self._ends(self._shard_of(command.saga_id))
+        receipts: list[Receipt] = []
+        self.send_many([command], receipts.append)
+        return receipts[0]._replace(since=since)
+
+    def send_many(
+        self,
+        commands: Iterable[StartSaga | OperatorCommand],
+        on_acknowledged: Callable[[Receipt], None] | None = None,
+    ) -> int:
+        """Send commands; gives their number when Kafka has acknowledged all. Raises as `send`."""
+        return self.send_encoded(
+            ((command.saga_id, self._encode(command)) for command in commands), on_acknowledged
+        )
+
+    def send_encoded(
+        self,
+        commands: Iterable[tuple[str, bytes]],
+        on_acknowledged: Callable[[Receipt], None] | None = None,
+    ) -> int:
+        """Send commands that are bytes already, `(saga_id, value)` each. Raises as `send`."""
+        told = on_acknowledged or _ignored
+        count = 0
+
+        def acknowledged(record: Record, origin: Origin) -> None:
+            nonlocal count
+            count += 1
+            told(Receipt(record.key.decode(), origin))
+
+        producer = self._open_producer()
+        records = (self._record(saga_id, value) for saga_id, value in commands)
+        producer.send(records, acknowledged)
+        return count
+
+    # --- what comes of them ---------------------------------------------------------------------
+
+    def wait(self, saga: str | Receipt, *, timeout_s: float) -> Outcome:
+        """Wait until a saga has ended, and give how.
+
+        With the `Receipt` of its start, a refusal of that start ends the wait too.
+
+        Raises:
+            CommandRejected: The start was refused.
+            TimedOut: It had not ended in time (it may be stuck; see `saga show`).
+        """
+        receipt = saga if isinstance(saga, Receipt) else None
+        saga_id = saga.saga if isinstance(saga, Receipt) else saga
+        for envelope in self._follow(self._topics.outcomes, saga_id, receipt, timeout_s):
+            if envelope.value is not None:
+                return self._codec.decode_outcome(envelope.value)
+        raise TimedOut("timed_out", f"saga {saga_id} has not ended within {timeout_s:g} s")
+
+    def wait_many(self, saga_ids: Iterable[str], *, timeout_s: float) -> dict[str, Outcome]:
+        """Wait until all of these sagas have ended, and give how; those that have not are left out.
+
+        Raises:
+            CommandRejected: One is no saga id.
+        """
+        waiting: dict[int, set[str]] = {}
+        for saga_id in saga_ids:
+            waiting.setdefault(self._shard_of(saga_id), set()).add(saga_id)
+        found: dict[str, Outcome] = {}
+        until_s = monotonic() + timeout_s
+        for shard, wanted in waiting.items():
+            with closing(self._batches(self._topics.outcomes, shard, 0)) as batches:
+                while wanted and monotonic() < until_s:
+                    for envelope in next(batches):
+                        saga_id = (envelope.key or b"").decode("utf-8", "replace")
+                        if saga_id in wanted and envelope.value is not None:
+                            found[saga_id] = self._codec.decode_outcome(envelope.value)
+                            wanted.discard(saga_id)
+        return found
+
+    def effect_of(self, receipt: Receipt, *, timeout_s: float) -> tuple[Moment, ...]:
+        """Wait until a worker has taken a command, and give the events that it caused.
+
+        Raises:
+            CommandRejected: It was refused; the reason is the saga's, or the dead letter's.
+            TimedOut: No worker has taken it in time.
+        """
+        for envelope in self._follow(self._topics.events, receipt.saga, receipt, timeout_s):
+            transition = self._codec.decode_transition(envelope.value or b"")
+            if transition.cause.origin == receipt.origin:
+                return _accepted(tuple(timeline([(envelope.origin, transition)])))
+        raise TimedOut("timed_out", f"no worker has taken the command within {timeout_s:g} s")
+
+    def value(self, saga: Saga[Any, O], outcome: Outcome) -> O | None:
+        """Decode a saga's published result; None if it has none or did not complete.
+
+        Raises:
+            DecodeError: The outcome is not of this saga.
+        """
+        if not outcome.result:
+            return None
+        from orchestrator.definition.kinds import present  # noqa: PLC0415 - only who asks pays
+
+        kinds = present(saga.spec.gives)
+        data, kind = outcome.result, kinds[0]
+        if len(kinds) > 1:
+            kind, data = kinds[data[0]], data[1:]
+        return cast("O", self._payloads.decode(data, kind))
+
+    # --- within ---------------------------------------------------------------------------------
+
+    def _command(self, start: Start[Any], saga_id: str) -> StartSaga:
+        saga = start.saga
+        payload = self._payloads.encode(start.payload, saga.input_type)
+        return StartSaga(saga_id, saga.id, saga.version, payload)
+
+    def _encode(self, command: StartSaga | OperatorCommand) -> bytes:
+        actor = getattr(command, "actor", None)
+        if actor is not None and not is_id(actor):
+            raise CommandRejected(
+                "bad_id", f"{actor!r} is no actor's name: [A-Za-z0-9._-]{{1,128}}"
+            )
+        return self._codec.encode_command(command)
+
+    def _record(self, saga_id: str, value: bytes) -> Record:
+        return Record(self._topics.commands, self._shard_of(saga_id), saga_id.encode(), value)
+
+    def _shard_of(self, saga_id: str) -> int:
+        if not is_id(saga_id):
+            raise CommandRejected("bad_id", f"{saga_id!r} is no saga id: [A-Za-z0-9._-]{{1,128}}")
+        if not self._partitions_count:
+            name = self._topics.commands
+            state = self._admin.topics([name]).get(name)
+            if state is None:
+                raise ConfigurationError(
+                    f"prefix={self._topics.prefix!r}: there is no topic {name}; `saga topics create`"
+                )
+            self._partitions_count = state.partitions
+        return partition(saga_id.encode(), self._partitions_count)
+
+    def _ends(self, shard: int) -> tuple[tuple[str, int], ...]:
+        topics = (self._topics.events, self._topics.dead_letters)
+        ends = self._admin.end_offsets([TopicPartition(topic, shard) for topic in topics])
+        return tuple((place.topic, end) for place, end in ends.items())
+
+    def _open_producer(self) -> PlainProducer:
+        if self._producer is None:
+            self._producer = PlainProducer(self._settings, _CLIENT_ID)
+        return self._producer
+
+    def _follow(
+        self, topic: str, saga_id: str, receipt: Receipt | None, timeout_s: float
+    ) -> Iterator[Envelope]:
+        """Read a topic's records of one saga as they come, until the time is up.
+
+        Raises:
+            CommandRejected: The command of `receipt` became a dead letter.
+        """
+        shard, key = self._shard_of(saga_id), saga_id.encode()
+        until_s = monotonic() + timeout_s
+        since = dict(receipt.since) if receipt else {}
+        topics = [topic] if receipt is None else [topic, self._topics.dead_letters]
+        sources = [self._batches(name, shard, since.get(name, 0)) for name in topics]
+        try:
+            while monotonic() < until_s:
+                for envelope in chain.from_iterable(map(next, sources)):
+                    if receipt is not None and envelope.origin.topic != topic:
+                        self._raise_if_refused(envelope, receipt)
+                    elif envelope.key == key:
+                        yield envelope
+        finally:
+            for source in sources:
+                source.close()
+
+    def _batches(
+        self, topic: str, shard: int, start: int
+    ) -> Generator[Sequence[Envelope], None, None]:
+        reader = ChangelogReader(self._settings, _CLIENT_ID)
+        try:
+            yield from reader.read(Position(topic, shard, start), _FOREVER)
+        finally:
+            reader.close()
+
+    def _raise_if_refused(self, envelope: Envelope, receipt: Receipt) -> None:
+        letter = self._codec.decode_dead_letter(envelope.value or b"")
+        if letter.origin == receipt.origin:
+            raise CommandRejected(letter.reason, letter.text)
+
+
+def _ignored(_receipt: Receipt) -> None:
+    pass
+
+
+def _accepted(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
+    for moment in moments:
+        if moment.event == "CommandRefused":
+            details = dict(moment.details)
+            raise CommandRejected(details["reason"], details["text"])
+    return moments
