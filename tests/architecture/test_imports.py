@@ -18,7 +18,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "core": ({"core", "errors"}, set()),
     "definition": ({"definition", "core", "errors", "guard"}, {"typing_extensions"}),
     "codec": ({"codec", "core", "errors", "definition"}, {"fastavro", "typing_extensions"}),
-    "kafka": ({"kafka", "codec", "errors", "topics", "settings"}, {"confluent_kafka"}),
+    "kafka": ({"kafka", "codec", "errors", "topics", "settings"}, {"confluent_kafka", "httpx"}),
     "store": ({"store", "core", "errors"}, {"rocksdict"}),
     "topics": ({"errors", "core"}, set()),
     "settings": ({"errors"}, set()),
