@@ -90,7 +90,7 @@ class TopicSettings:
     tombstones_retention_ms: int = field(default=7 * _DAY_MS, metadata={"min": _HOUR_MS})
     """How long the changelog tells that a saga is forgotten, in ms. Default 7 days. A local store
     that was out of touch for half as long is rebuilt."""
-    record_bytes_max: int = field(default=1_153_434, metadata={"min": 16_384})
+    topic_record_bytes_max: int = field(default=1_153_434, metadata={"min": 16_384})
     """Bytes of the largest record batch a topic takes. Default 1 MiB and a tenth: what a producer
     may send, and its frame."""
 
@@ -124,7 +124,7 @@ def specs(
     common = {
         "min.insync.replicas": str(settings.in_sync_min),
         "unclean.leader.election.enable": "false",
-        "max.message.bytes": str(settings.record_bytes_max),
+        "max.message.bytes": str(settings.topic_record_bytes_max),
     }
     return tuple(
         TopicSpec(name, settings.partitions, settings.replication, common | config)

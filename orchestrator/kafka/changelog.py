@@ -31,6 +31,8 @@ class ChangelogReader:
                 # The library asks for one even here; never the workers' own, which it could harm.
                 "group.id": f"{client_id}.reader",
                 "enable.partition.eof": True,
+                # A fetch that still waits for the last partition holds up the next one's.
+                "fetch.wait.max.ms": 10,
                 "error_cb": lambda _: None,
             },
             logger=LOGGER,
