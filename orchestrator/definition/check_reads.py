@@ -83,7 +83,7 @@ def sg204(sketch: Sketch) -> Problems:
 
 def sg205(sketch: Sketch) -> Problems:
     """A call without effect. Held back when the plan did not reach its end."""
-    if sketch.stopped:
+    if not sketch.whole:
         return
     read = {read.unplaced for use in sketch.drawing.uses for read in use.reads}
     for call in sketch.drawing.calls:

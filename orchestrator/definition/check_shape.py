@@ -127,8 +127,9 @@ def sg108(sketch: Sketch) -> Problems:
 
 
 def sg112(sketch: Sketch) -> Problems:
-    """A plan that does nothing. Held back when it did not reach its end."""
-    if not sketch.stopped and not sketch.drawing.steps and not sketch.drawing.unsupported:
+    """A plan that does nothing. Held back when it did not reach its end, or lost its calls."""
+    drawing = sketch.drawing
+    if sketch.whole and not (drawing.calls or drawing.unsupported):
         text = f"`{sketch.spec.id}` places no step"
         yield Problem("SG112", sketch.spec.place, text, "`flow.do(...)`")
 

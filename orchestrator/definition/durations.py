@@ -32,6 +32,8 @@ def milliseconds(duration: timedelta) -> int:
 
 def say(duration: timedelta) -> str:
     """Give a duration for people: `50 min`, `1 h 30 min`, `250 ms`."""
+    if duration < timedelta(0):
+        return f"minus {say(-duration)}"
     left_ms, words = milliseconds(duration), []
     for unit, unit_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
         count, left_ms = divmod(left_ms, unit_ms)

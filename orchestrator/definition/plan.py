@@ -54,26 +54,28 @@ class Sketch(NamedTuple):
     spec: SagaSpec
     drawing: Drawing
     result: Made | None
-    stopped: tuple[Problem, ...]
-    """What ended the drawing before its end; then follow-on reports are held back."""
+    stopped: tuple[Problem, ...] = ()
+    """What ended the drawing too early."""
+    whole: bool = False
+    """Whether the plan was drawn to its end; otherwise follow-on reports are held back."""
 
 
 def sketch(spec: SagaSpec) -> Sketch:
     """Run the plan once. Never raises, whatever the plan does."""
     drawing = Drawing(spec.id)
     if not _is_plain(spec.function) or len(spec.signature.takes) != 2:
-        return Sketch(spec, drawing, None, ())
+        return Sketch(spec, drawing, None)
     given = Later[Any](drawing.given(spec.takes))
     out = guard.call(spec.function, Flow(drawing), given)
     if isinstance(out, guard.Raised):
         return Sketch(spec, drawing, None, _problems(out))
     if out is None and spec.gives is kinds.NONE:
-        return Sketch(spec, drawing, None, ())
+        return Sketch(spec, drawing, None, whole=True)
     if not isinstance(out, Later) or spec.gives is kinds.NONE:
-        return Sketch(spec, drawing, None, (_wrong_return(spec, out),))
+        return Sketch(spec, drawing, None, (_wrong_return(spec, out),), whole=True)
     reads, _ = read_all(spec.id, (spec.gives,), (out,))
     drawing.use(spec.id, reads, returning=True).place = spec.place
-    return Sketch(spec, drawing, made_of(out), ())
+    return Sketch(spec, drawing, made_of(out), whole=True)
 
 
 def sub_saga(spec: SagaSpec, given: Later[Any]) -> Call[Any]:
