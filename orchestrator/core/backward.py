@@ -80,7 +80,7 @@ def _unwind(draft: Draft, number: int, work: Work) -> None:
         if isinstance(node, Sequence):
             work.append((_unwind, children[-1]) if children else (_unwound, number))
         else:
-            draft.opening.add(number)
+            draft.opening[number] = 0
             work.append((_join, number))
             work.extend((_unwind, child) for child in reversed(children))
 
@@ -113,14 +113,21 @@ def _unwound(draft: Draft, number: int, work: Work) -> None:
         work.append((_unwind, draft.definition.children[parent][child - 1]))
     elif kind is not Parallel:
         work.append((_unwound, parent))
-    elif parent not in draft.opening:
-        _join(draft, parent, work)
+    elif parent in draft.opening:
+        draft.opening[parent] += 1
+    elif _is_joined(draft, parent, number):
+        work.append((_unwound, parent))
 
 
 def _join(draft: Draft, number: int, work: Work) -> None:
-    draft.opening.discard(number)
-    if _is_unwound(draft, number):
+    if draft.opening.pop(number) == len(draft.definition.children[number]):
         work.append((_unwound, number))
+
+
+def _is_joined(draft: Draft, number: int, known: int) -> bool:
+    # `known` is over already: not to look into it again keeps a deep plan linear.
+    branches = draft.definition.children[number]
+    return all(_is_unwound(draft, branch) for branch in branches if branch != known)
 
 
 def _is_unwound(draft: Draft, number: int) -> bool:

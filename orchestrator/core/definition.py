@@ -26,7 +26,7 @@ class Fault(NamedTuple):
 PureFunction: TypeAlias = Callable[[tuple[bytes | None, ...]], bytes | Fault]
 """Encoded arguments in (None: a value that is absent), the encoded value out."""
 
-DerivedFunction: TypeAlias = Callable[[tuple[bytes | None, ...]], bytes | None | Fault]
+DerivedFunction: TypeAlias = Callable[[tuple[bytes | None, ...]], bytes | Fault | None]
 """The same for a derived value, which may itself be absent (None)."""
 
 TRUE = b"\x01"

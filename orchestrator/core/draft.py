@@ -22,14 +22,17 @@ class Draft:
         self.state = state
         self.now_ms = now_ms
         self.events: list[Event] = []
-        self.opening: set[int] = set()
-        """Parallel nodes whose branches are just being entered: they are joined afterwards."""
+        self.opening: dict[int, int] = {}
+        """Parallel nodes whose branches are just being entered, and how many were over at once.
+
+        They are joined when the last has been entered: an empty branch must not end them early.
+        """
 
     def emit(self, event: Event) -> None:
         """Record `event` and fold it into the state."""
         after = evolve(self.state, event)
-        if after is not None:  # only SagaForgotten gives None, and that needs no draft
-            self.state = after
+        assert after is not None  # noqa: S101 - for the type checker: only SagaForgotten gives None
+        self.state = after
         self.events.append(event)
 
     def decision(self) -> Decision:

@@ -30,26 +30,6 @@ def begin_again(draft: Draft, faults: tuple[int, ...]) -> None:
             begin(draft, number)
 
 
-def is_complete(draft: Draft, number: int) -> bool:
-    """Say whether nothing below node `number` is left to do. Asks the last node first."""
-    definition, state = draft.definition, draft.state
-    stack = [number]
-    while stack:
-        number = stack.pop()
-        node = definition.nodes[number]
-        if isinstance(node, Step):
-            if state.steps[node.index].status not in _COMPLETE:
-                return False
-        elif isinstance(node, Choose):
-            choice = state.decisions[node.decision]
-            if choice == 0:
-                return False
-            stack.extend(definition.children[number][choice - 1 : choice])
-        else:
-            stack.extend(definition.children[number])
-    return True
-
-
 _COMPLETE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 
 
@@ -64,7 +44,7 @@ def _begin(draft: Draft, number: int, work: Work) -> None:
         if isinstance(node, Sequence):
             work.append((_begin, children[0]) if children else (_complete, number))
         else:
-            draft.opening.add(number)
+            draft.opening[number] = 0
             work.append((_join, number))
             work.extend((_begin, child) for child in reversed(children))
 
@@ -102,14 +82,41 @@ def _complete(draft: Draft, number: int, work: Work) -> None:
         work.append((_begin, siblings[after]) if after < len(siblings) else (_complete, parent))
     elif kind is Choose:
         work.append((_complete, parent))
-    elif parent not in draft.opening:
-        _join(draft, parent, work)
+    elif parent in draft.opening:
+        draft.opening[parent] += 1
+    elif _is_joined(draft, parent, number):
+        work.append((_complete, parent))
 
 
 def _join(draft: Draft, number: int, work: Work) -> None:
-    draft.opening.discard(number)
-    if is_complete(draft, number):
+    if draft.opening.pop(number) == len(draft.definition.children[number]):
         work.append((_complete, number))
+
+
+def _is_joined(draft: Draft, number: int, known: int) -> bool:
+    # `known` is complete already: not to look into it again keeps a deep plan linear.
+    branches = reversed(draft.definition.children[number])
+    return all(_is_complete(draft, branch) for branch in branches if branch != known)
+
+
+def _is_complete(draft: Draft, number: int) -> bool:
+    # Asks the last node first: it is the likeliest to be left.
+    definition, state = draft.definition, draft.state
+    stack = [number]
+    while stack:
+        number = stack.pop()
+        node = definition.nodes[number]
+        if isinstance(node, Step):
+            if state.steps[node.index].status not in _COMPLETE:
+                return False
+        elif isinstance(node, Choose):
+            choice = state.decisions[node.decision]
+            if choice == 0:
+                return False
+            stack.extend(definition.children[number][choice - 1 : choice])
+        else:
+            stack.extend(definition.children[number])
+    return True
 
 
 def _end(draft: Draft) -> None:

@@ -8,7 +8,6 @@ from orchestrator.core.backward import (
     can_turn_back,
     request_undo,
     turn_back,
-    unwind,
     unwound,
 )
 from orchestrator.core.commands import (
@@ -72,12 +71,13 @@ def _is_stuck(draft: Draft, step: Step) -> bool:
 
 def _try_again(draft: Draft, step: Step) -> None:
     undo = step.undo
-    if draft.state.phase is Phase.RUNNING or undo is None:
+    if draft.state.phase is Phase.RUNNING:
         send_again(draft, step)
-    elif draft.state.steps[step.index].attempt:
-        undo_again(draft, step, undo)
-    else:
-        request_undo(draft, step, undo)
+    elif undo is not None:
+        if draft.state.steps[step.index].attempt:
+            undo_again(draft, step, undo)
+        else:
+            request_undo(draft, step, undo)
 
 
 # --- skip and resolve ---------------------------------------------------------------------------
@@ -122,10 +122,8 @@ def on_resolve(draft: Draft, command: ResolveStep) -> None:
     )
     if undoing:
         unwound(draft, node)
-    elif draft.state.phase is Phase.RUNNING:
-        _go_on(draft, node, faults)
     else:
-        unwind(draft, node)
+        _go_on(draft, node, faults)
 
 
 def _stuck_step(draft: Draft, command: SkipStep | ResolveStep) -> Step | None:
