@@ -88,7 +88,7 @@ class KafkaSettings:
     of a transaction must show as slowness, as early as that."""
     check_crcs: bool = True
     """Whether fetched records are checked against their checksum. Default true: bit rot on the way
-    would otherwise go unseen. Costs about 1 % of a worker."""
+    would otherwise go unseen, and the check costs less than 0.1 us a record."""
     librdkafka: Mapping[str, str] = field(default_factory=dict)
     """Further settings of the client library, by its own names. Default none. Only those that cannot
     break a guarantee are let through: network, DNS, rack, ciphers, log level."""

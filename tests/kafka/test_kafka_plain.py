@@ -78,8 +78,8 @@ def test_admin_knows_groups_offsets_and_brokers(cluster):
     cluster.commit(cluster.sink(), topic, b"v")
 
     assert cluster.admin.members(f"{cluster.prefix}.nobody") == ()
-    # A transaction's end marker takes an offset too.
-    assert cluster.admin.end_offsets([first, second]) == {first: 2, second: 0}
+    # A transaction's end marker takes an offset too, and is written after the commit returned.
+    wait_for(lambda: cluster.admin.end_offsets([first, second]) == {first: 2, second: 0})
     assert cluster.admin.start_offsets([first]) == {first: 0}
     assert cluster.admin.broker_config()["auto.create.topics.enable"] == "false"
     assert cluster.admin.topics([topic, f"{topic}.none"]).keys() == {topic}

@@ -139,7 +139,7 @@ def test_a_secret_is_seen_nowhere():
         str(secret),
         f"{secret}",
         repr(settings),
-        "%s %r" % (secret, secret),
+        f"{secret!r:>20}",
     ):
         assert "hunter2" not in text
         assert "***" in text
