@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.settings import ProgramSettings
     from orchestrator.client import Client
     from orchestrator.codec.payloads import AvroPayloads
+    from orchestrator.codec.registry import Registry
     from orchestrator.codec.wire import RecordCodec
     from orchestrator.kafka.base import Admin, Reader
     from orchestrator.kafka.settings import KafkaSettings
@@ -62,11 +63,24 @@ class Context:
         return load(cls, flags=vars(self.options), env=os.environ, file=self._tables)
 
     @cached_property
+    def dev_servers(self) -> str:
+        """Address of the Kafka that `saga dev` runs in this directory; empty if it does not."""
+        from orchestrator.cli.devfile import read_servers
+
+        return read_servers()
+
+    @cached_property
     def kafka(self) -> KafkaSettings:
         """How to reach Kafka."""
         from orchestrator.kafka.settings import KafkaSettings
+        from orchestrator.settings import load
 
-        return self.settings(KafkaSettings)
+        flags, name = dict(vars(self.options)), "bootstrap_servers"
+        given = flags.get(name) or f"SAGA_{name.upper()}" in os.environ
+        if not given and name not in self._tables.get("kafka", {}) and self.dev_servers:
+            flags[name] = self.dev_servers
+            self.out.note(f"Using the Kafka of `saga dev` at {self.dev_servers}.")
+        return load(KafkaSettings, flags=flags, env=os.environ, file=self._tables)
 
     @cached_property
     def program_settings(self) -> ProgramSettings:
@@ -98,7 +112,23 @@ class Context:
         """The engine's records."""
         from orchestrator.codec.wire import RecordCodec
 
-        return RecordCodec()
+        return RecordCodec(self.registry)
+
+    @cached_property
+    def registry(self) -> Registry | None:
+        """The schema registry, if one is configured."""
+        from orchestrator.cli.settings import RegistrySettings
+
+        settings = self.settings(RegistrySettings)
+        if not settings.registry_url:
+            return None
+        from orchestrator.kafka.registry import ConfluentRegistry
+
+        return ConfluentRegistry(
+            settings.registry_url,
+            user_info=settings.registry_user_info.reveal(),
+            ca_path=settings.registry_ca_file,
+        )
 
     @cached_property
     def payloads(self) -> AvroPayloads:
@@ -106,7 +136,7 @@ class Context:
         from orchestrator.codec.files import read
         from orchestrator.codec.payloads import AvroPayloads
 
-        return AvroPayloads(older=read(self.program_settings.schemas))
+        return AvroPayloads(older=read(self.program_settings.schemas), registry=self.registry)
 
     @cached_property
     def admin(self) -> Admin:
@@ -139,7 +169,12 @@ class Context:
 
     @cached_property
     def _tables(self) -> Tables:
-        from orchestrator.settings import read_file
+        from orchestrator.settings import check_tables, read_file
 
         given: Any = getattr(self.options, "config", None) or os.environ.get("SAGA_CONFIG")
-        return read_file(Path(given or DEFAULT_FILE), must_exist=given is not None)
+        tables = read_file(Path(given or DEFAULT_FILE), must_exist=given is not None)
+        if tables:
+            from orchestrator.settings_docs import settings_classes
+
+            check_tables(tables, settings_classes())
+        return tables

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.ids import is_id
 from orchestrator.errors import ConfigurationError
 from orchestrator.modules import DEFAULT
+from orchestrator.settings import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +27,17 @@ class ProgramSettings:
     def __post_init__(self) -> None:
         if not is_id(self.prefix):
             raise ConfigurationError(f"prefix={self.prefix!r}: must be [A-Za-z0-9._-]{{1,128}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """A Confluent-compatible schema registry, if you have one (extra `registry`)."""
+
+    registry_url: str = ""
+    """Where it answers, such as `http://localhost:8081`. Default empty: none; records then name
+    their schemas by fingerprint and need no registry."""
+    registry_user_info: Secret = field(default_factory=lambda: Secret(""))
+    """`user:password` for HTTP basic authentication. Default empty: none. Set it by
+    `SAGA_REGISTRY_USER_INFO_FILE`."""
+    registry_ca_file: str = ""
+    """PEM file of the authorities that sign its certificate. Default empty: the system's."""
