@@ -142,6 +142,8 @@ class _Grower:
         return Choose(decision, f"condition {decision}", condition, then, otherwise)
 
     def nodes(self, depth: int, least: int, most: int) -> tuple[Node, ...]:
+        if self.rng.random() < 0.08:
+            return (Sequence(()), Parallel(()))[: self.rng.randint(0, 2)]
         count = self.rng.randint(least, most)
         return tuple(self.node(depth - 1) for _ in range(count))
 
