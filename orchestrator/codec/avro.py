@@ -21,7 +21,8 @@ from fastavro.schema import (
 )
 
 from orchestrator.codec import lint
-from orchestrator.codec.binary import Codec, compile_schema
+from orchestrator.codec.binary import compile_schema
+from orchestrator.codec.primitives import Codec
 from orchestrator.codec.refusals import refuse
 from orchestrator.errors import ConfigurationError
 

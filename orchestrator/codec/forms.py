@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from orchestrator.codec.avro import PREFIX_BYTES, SINGLE_OBJECT, Schema, resolve
-from orchestrator.codec.binary import Codec
+from orchestrator.codec.primitives import Codec
 from orchestrator.codec.refusals import refuse
 from orchestrator.codec.registry import Registry
 from orchestrator.errors import ConfigurationError
@@ -30,7 +30,7 @@ class Form:
         """What its values are written with."""
 
     def encode(self, value: object) -> bytes:
-        """Encode a value after the prefix. Raises one of `binary.WRITE_ERRORS`."""
+        """Encode a value after the prefix. Raises one of `primitives.WRITE_ERRORS`."""
         return self.codec.encode(value, self.prefix)
 
 

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from orchestrator.codec import json, lint
 from orchestrator.codec.avro import Schema
-from orchestrator.codec.binary import WRITE_ERRORS, compile_schema
+from orchestrator.codec.binary import compile_schema
 from orchestrator.codec.derive import schema_of, shapes_of
 from orchestrator.codec.forms import Decoder, Form, Writers
 from orchestrator.codec.kinds import Problem, Record, kind_of
 from orchestrator.codec.plain import from_plain, to_plain
+from orchestrator.codec.primitives import WRITE_ERRORS
 from orchestrator.codec.refusals import refuse
 from orchestrator.codec.registry import Registry
 from orchestrator.errors import DefinitionError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hostile import TABLE
 
-from orchestrator.codec.binary import ITEMS_MAX, WRITE_ERRORS, compile_schema
+from orchestrator.codec.binary import ITEMS_MAX, compile_schema
+from orchestrator.codec.primitives import WRITE_ERRORS
 from orchestrator.errors import DecodeError
 
 MAP = {"type": "map", "values": "long"}
