@@ -9,6 +9,7 @@ from orchestrator import guard
 from orchestrator.core import definition as core
 from orchestrator.definition import kinds
 from orchestrator.definition.values import Pure, parts_of
+from orchestrator.errors import TransactionError
 
 
 class PayloadCodec(Protocol):
@@ -29,7 +30,11 @@ class PayloadCodec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A user's function over encoded values: decodes, calls, checks, encodes. Never raises."""
+    """A user's function over encoded values: decodes, calls, checks, encodes.
+
+    Whatever the function does becomes a Fault. Only a codec that cannot work at all just now (its
+    registry is away) raises, a TransactionError.
+    """
 
     pure: Pure
     codec: PayloadCodec
@@ -41,6 +46,7 @@ class Bound:
         for kind, data in zip(pure.takes, arguments, strict=False):
             value = guard.call(_decode, self.codec, data, kind)
             if isinstance(value, guard.Raised):
+                _pass_on(value)
                 text = f"`{pure.name}` cannot read its {kinds.say(kind)}: {value.summary}"
                 return core.Fault(text)
             values.append(value)
@@ -52,6 +58,7 @@ class Bound:
             return core.Fault(f"`{pure.name}` gave a {type(out).__name__}, not a {want}")
         sent = guard.call(_encode, self.codec, out, pure.gives)
         if isinstance(sent, guard.Raised):
+            _pass_on(sent)
             return core.Fault(f"`{pure.name}` gave what cannot be sent: {sent.summary}")
         return sent
 
@@ -101,7 +108,8 @@ class _Binder:
 
     def value(self, old: core.Value) -> core.Value:
         for part in parts_of(old):
-            self.known[id(part)] = self.one_value(part)
+            if id(part) not in self.known:
+                self.known[id(part)] = self.one_value(part)
         return self.known[id(old)]
 
     def one_value(self, old: core.Value) -> core.Value:
@@ -118,6 +126,12 @@ class _Binder:
 
     def function(self, old: Any) -> Any:
         return Bound(old, self.codec) if isinstance(old, Pure) else old
+
+
+def _pass_on(raised: guard.Raised) -> None:
+    # A schema registry that is away says nothing about the saga: the batch is run again.
+    if isinstance(raised.error, TransactionError):
+        raise raised.error
 
 
 def _decode(codec: PayloadCodec, data: bytes | None, kind: Any) -> Any:

@@ -105,7 +105,7 @@ def unwrap_gift(command: WrapGift, result: Wrapped | None) -> UnwrapGift:
     return UnwrapGift(command.shelf)
 
 
-@step(within=seconds(60))
+@step(within=seconds(60), irreversible=True)
 def ship(stock: StockReserved, wrapped: Wrapped | None) -> Ship:
     return Ship(stock.shelf, wrapped.paper if wrapped else "")
 
