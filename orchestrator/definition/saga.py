@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 from orchestrator.definition import binding, kinds
 from orchestrator.definition.check import errors_in, problems_in
@@ -38,12 +38,19 @@ class Start(Generic[O]):
     payload: Payload
 
 
+class Checked(NamedTuple):
+    """A drawn plan and what was found in it."""
+
+    sketch: Sketch
+    problems: tuple[Problem, ...]
+
+
 class Saga(Generic[I, O]):
     """A saga definition: a plan that is drawn once, when it is built."""
 
     def __init__(self, spec: SagaSpec) -> None:
         self._spec = spec
-        self._sketch: Sketch | None = None
+        self._checked: Checked | None = None
         self._tree: Definition | None = None
         self.__doc__ = spec.function.__doc__
 
@@ -89,12 +96,7 @@ class Saga(Generic[I, O]):
 
     def sketch(self) -> Sketch:
         """Draw the plan, mistakes and all; drawn again only if it had any."""
-        if self._sketch is None:
-            drawn = sketch(self._spec)
-            if errors_in(problems_in(drawn)):
-                return drawn
-            self._sketch = drawn
-        return self._sketch
+        return self._check().sketch
 
     def commands(self) -> tuple[type[Command[Any, Any]], ...]:
         """Give the classes of every command that it may send, compensations included."""
@@ -106,7 +108,7 @@ class Saga(Generic[I, O]):
 
     def problems(self) -> tuple[Problem, ...]:
         """Give every mistake and warning, in the order of the text."""
-        return problems_in(self.sketch())
+        return self._check().problems
 
     def build(self) -> Definition:
         """Check, and give the frozen tree; its functions run once a codec is bound.
@@ -114,16 +116,26 @@ class Saga(Generic[I, O]):
         Raises DefinitionError with every mistake.
         """
         if self._tree is None:
-            drawn = self.sketch()
-            errors = errors_in(problems_in(drawn))
+            checked = self._check()
+            errors = errors_in(checked.problems)
             if errors:
                 raise DefinitionError(errors)
-            self._tree = freeze(drawn)
+            self._tree = freeze(checked.sketch)
         return self._tree
 
     def bind(self, codec: binding.PayloadCodec) -> Definition:
         """Build, and bind the functions to a codec: what a worker runs."""
         return binding.bind(self.build(), codec)
+
+    def _check(self) -> Checked:
+        if self._checked is not None:
+            return self._checked
+        drawn = sketch(self._spec)
+        checked = Checked(drawn, problems_in(drawn))
+        # One with mistakes is not kept: they may be mended by what the module says further down.
+        if not errors_in(checked.problems):
+            self._checked = checked
+        return checked
 
 
 class _SagaDecorator:

@@ -65,8 +65,13 @@ def _functions(text: str) -> dict[int, Function]:
     return {min([f.lineno, *(d.lineno for d in f.decorator_list)]): f for f in found}
 
 
-def banned_in(function: Function) -> Iterator[Banned]:
+@lru_cache(maxsize=256)
+def banned_in(function: Function) -> tuple[Banned, ...]:
     """Give each banned construct of a plan once: a statement without its own condition."""
+    return tuple(_banned_in(function))
+
+
+def _banned_in(function: Function) -> Iterator[Banned]:
     if isinstance(function, ast.AsyncFunctionDef):
         yield Banned("async", function.lineno, loops=False)
     stack: list[ast.AST] = list(reversed(function.body))
