@@ -21,7 +21,7 @@ HEADERS_KEPT_MAX = 32
 HEADER_KEPT_BYTES = 1_024
 """Bytes kept of each of them."""
 TEXT_LENGTH_MAX = 1_000
-FAILURES_MAX = 3
+FAILURES_MAX = 5
 """How often a batch of one must fail before its only input is parked. More than one: brokers that
 are restarting fail transactions as well."""
 

@@ -105,26 +105,39 @@ def test_killed_while_it_restores(place, point):
         place.check(participants, place.stored([0]))
 
 
-def test_a_doubtful_commit_is_looked_up_instead_of_repeated(place):
+@pytest.mark.parametrize(("fault", "error"), [("lost", "Doubtful"), ("refused", "MustAbort")])
+def test_the_changelog_says_what_became_of_a_transaction(place, fault, error):
     with Participants(place) as participants:
         participants.answer = mixed(participants)
-        # Every commit is slower than 10 ms now and then: each of those costs a producer.
-        worker = place.worker(transactions={"commit_doubt_ms": 10})
-        for wave in range(3):
+        worker = place.worker(faults={fault: 7})
+        for wave in range(4):
             place.start_many([f"t-{wave}{n}" for n in range(10)], lambda _: trip_payload(place))
+            place.wait_ended(10 * (wave + 1))
 
-        place.wait_ended(30, patience_s=120)
+        counted = place.stop(worker)[-1]
+        assert counted["rotations_count"] == counted["transaction_failures"][error]
+        assert set(counted["transaction_failures"]) == {error}
+        place.check(participants, place.stored([0]))
 
-        log = place.stop(worker)
-        counted = log[-1]
-        assert counted["rotations_count"] >= 1
-        assert set(counted["transaction_failures"]) == {"Doubtful"}
+
+def test_an_input_that_no_transaction_can_carry_is_found_and_parked(place):
+    with Participants(place) as participants:
+        worker = place.worker(faults={"poison": "bad"})
+        ids = [f"t-{n}" for n in range(20)]
+        place.start_many([*ids[:10], "bad-1", *ids[10:]], lambda _: trip_payload(place))
+
+        place.wait_ended(20)
+
+        wait_until(place.dead_letters, "the dead letter")
+        place.stop(worker)
+        letters = place.dead_letters()
+        assert [(letter.reason, letter.key) for _, letter in letters] == [("poison", b"bad-1")]
         place.check(participants, place.stored([0]))
 
 
 def test_killed_between_two_producers(place):
     with Participants(place) as participants:
-        doomed = place.worker(crash="C16", transactions={"commit_doubt_ms": 10})
+        doomed = place.worker(crash="C16", faults={"lost": 3})
         place.start_many([f"t-{n}" for n in range(30)], lambda _: trip_payload(place))
         assert doomed.wait(60) == -signal.SIGKILL
 

@@ -63,6 +63,7 @@ class Installation:
         self.catalog = catalog_of(self.sagas, self.payloads)
         self.participants = self.catalog.participants
         self.admin = KafkaAdmin(self.settings)
+        self.reader = ChangelogReader(self.settings, f"{prefix}.test")
         self.workers = []
         self.acknowledged = set()
         t = self.topics
@@ -128,8 +129,8 @@ class Installation:
 
     # --- workers --------------------------------------------------------------------------------
 
-    def worker(self, ordinal=0, crash="", settings=None, transactions=None, program=None):
-        """Start a worker process."""
+    def worker(self, ordinal=0, crash="", settings=None, faults=None, program=None):
+        """Start a worker process; `faults` makes its producer lie, see worker_child."""
         asked = {
             "modules": program or self.program,
             "prefix": self.prefix,
@@ -137,7 +138,7 @@ class Installation:
             "data_dir": str(self.folder / "state"),
             "bootstrap_servers": self.bootstrap_servers,
             "settings": settings or {},
-            "transactions": transactions or {},
+            "faults": faults or {},
         }
         log = (self.folder / f"worker-{ordinal}-{len(self.workers)}.log").open("wb")
         environment = {**os.environ, "ORCHESTRATOR_CRASH": crash}
@@ -179,6 +180,7 @@ class Installation:
 
     def close(self):
         """Kill what still runs."""
+        self.reader.close()
         for worker in self.workers:
             if worker.poll() is None:
                 worker.kill()
@@ -188,14 +190,12 @@ class Installation:
 
     def read(self, topic):
         """Every committed record of a topic, partition by partition."""
-        reader = ChangelogReader(self.settings, f"{self.prefix}.test")
         partitions = [TopicPartition(topic, p) for p in range(self.partitions)]
         ends = self.admin.end_offsets(partitions)
         found = []
         for pair in partitions:
-            for batch in reader.read(Position(*pair, 0), ends[pair]):
+            for batch in self.reader.read(Position(*pair, 0), ends[pair]):
                 found += batch
-        reader.close()
         return found
 
     def outcomes(self):
