@@ -159,42 +159,40 @@ def _enum(symbols: Sequence[str], shape: Shape | None) -> Codec:
     return Codec(read, write)
 
 
-def _blocks(data: bytes, at: int, item: Callable[[int], int]) -> int:
-    """Read Avro's blocks; `item` reads one from a position on and gives the next."""
-    items_count = 0
-    while True:
-        count, at = read_long(data, at)
-        if count == 0:
-            return at
-        block_bytes: int | None = None
-        if count < 0:
-            count = -count
-            block_bytes, at = read_long(data, at)
-        items_count += count
-        if items_count > ITEMS_MAX:
-            raise refuse("too_many_items", f"{items_count} items, at most {ITEMS_MAX}")
-        start = at
-        for _ in range(count):
-            at = item(at)
-        if block_bytes is not None and block_bytes != at - start:
-            raise refuse("malformed_record", f"a block of {at - start} bytes says {block_bytes}")
+def _block(data: bytes, at: int, items_count: int) -> tuple[int, int, int | None]:
+    """Read a block's head: its items (0: there is no block), where they begin and where they end.
+
+    The end is None if the head does not say it. `items_count` came in earlier blocks.
+    """
+    count, at = read_long(data, at)
+    end = None
+    if count < 0:
+        count = -count
+        block_bytes, at = read_long(data, at)
+        end = at + block_bytes
+    if items_count + count > ITEMS_MAX:
+        raise refuse("too_many_items", f"{items_count + count} items, at most {ITEMS_MAX}")
+    return count, at, end
+
+
+def _check_end(at: int, end: int | None) -> None:
+    if end is not None and end != at:
+        raise refuse("malformed_record", f"a block ends at byte {at}, and says {end}")
 
 
 def _array(items: Codec) -> Codec:
     read_item, write_item = items
 
     def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-        if data[at] == 0:
-            return (), at + 1
         values: list[Any] = []
-
-        def item(position: int) -> int:
-            value, position = read_item(data, position)
-            values.append(value)
-            return position
-
-        end = _blocks(data, at, item)
-        return tuple(values), end
+        while True:
+            count, at, end = _block(data, at, len(values))
+            if count == 0:
+                return tuple(values), at
+            for _ in range(count):
+                value, at = read_item(data, at)
+                values.append(value)
+            _check_end(at, end)
 
     def write(value: tuple[Any, ...], out: list[bytes]) -> None:
         if not isinstance(value, tuple):
@@ -211,30 +209,31 @@ def _array(items: Codec) -> Codec:
 
 
 def _map(values: Codec, keys: Codec) -> Codec:
+    """On the wire a map is an array of pairs."""
+
+    def read_pair(data: bytes, at: int) -> tuple[tuple[str, Any], int]:
+        key, at = keys.read(data, at)
+        value, at = values.read(data, at)
+        return (key, value), at
+
+    def write_pair(pair: tuple[str, Any], out: list[bytes]) -> None:
+        keys.write(pair[0], out)
+        values.write(pair[1], out)
+
+    pairs = _array(Codec(read_pair, write_pair))
+
     def read(data: bytes, at: int) -> tuple[dict[str, Any], int]:
-        found: dict[str, Any] = {}
-
-        def item(position: int) -> int:
-            key, position = keys.read(data, position)
-            if key in found:
-                raise refuse("malformed_record", f"the key {key!r} is there twice")
-            found[key], position = values.read(data, position)
-            return position
-
-        return found, _blocks(data, at, item)
+        entries, at = pairs.read(data, at)
+        found = dict(entries)
+        if len(found) != len(entries):
+            raise refuse("malformed_record", "a map has a key twice")
+        return found, at
 
     def write(value: dict[str, Any], out: list[bytes]) -> None:
         if not isinstance(value, dict):
             raise TypeError(f"a dict is wanted, not {value!r}")
-        if len(value) > ITEMS_MAX:
-            raise ValueError(f"{len(value)} items, at most {ITEMS_MAX}")
-        if value:
-            write_long(len(value), out)
-            # Sorted: equal maps must give equal bytes, whatever the order they were filled in.
-            for key, part in sorted(value.items()):
-                keys.write(key, out)
-                values.write(part, out)
-        out.append(FALSE)
+        # Sorted: equal maps must give equal bytes, whatever the order they were filled in.
+        pairs.write(tuple(sorted(value.items())), out)
 
     return Codec(read, write)
 

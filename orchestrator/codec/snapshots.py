@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.codec.refusals import refuse
 from orchestrator.core.state import IDLE, Phase, SagaState, StepState, StepStatus
@@ -52,10 +52,10 @@ class SnapshotRow(NamedTuple):
     steps: tuple[StepRow, ...]
 
 
-def pack_state(state: SagaState) -> SnapshotRow:
-    """Lay a state out. Raises ValueError if a decision or a status is no byte."""
+def pack_state(state: SagaState) -> tuple[Any, ...]:
+    """Lay a state out in the columns of `SnapshotRow`. Raises ValueError if a decision is no byte."""
     steps = state.steps
-    return SnapshotRow(
+    return (
         state.saga_id,
         state.definition,
         state.version,
@@ -73,7 +73,7 @@ def pack_state(state: SagaState) -> SnapshotRow:
         bytes([step[0] for step in steps]),
         tuple(
             [
-                StepRow(place, *step[1:])
+                (place, *step[1:])
                 for place, step in enumerate(steps)
                 if step is not IDLE and step != _BARE[step[0]]
             ]

@@ -61,7 +61,9 @@ def reader(types: Sequence[str], names: Mapping[str, Any]) -> Callable[[bytes, i
         _READ.get(kind, _READ["other"]).format(i=number) for number, kind in enumerate(types)
     )
     values = "".join(f"v{number}, " for number in range(len(types)))
-    return _function(f"def function(data, at):{body}\n    return make(({values})), at\n", names)
+    source = f"def function(data, at):{body}\n    return make(({values})), at\n"
+    made: Callable[[bytes, int], Any] = _function(source, names)
+    return made
 
 
 def writer(types: Sequence[str], names: Mapping[str, Any]) -> Callable[[Any, list[bytes]], None]:
@@ -77,7 +79,8 @@ def writer(types: Sequence[str], names: Mapping[str, Any]) -> Callable[[Any, lis
     lines.append(_flush(pieces))
     values = "".join(f"v{number}, " for number in range(len(types)))
     source = f"def function(value, out):\n    [{values}] = take(value)\n{''.join(lines)}"
-    return _function(source, names)
+    made: Callable[[Any, list[bytes]], None] = _function(source, names)
+    return made
 
 
 def _flush(pieces: Sequence[str]) -> str:

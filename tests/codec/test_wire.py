@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.codec.avro import engine_schemas
 from orchestrator.codec.records import Reply, Transition
 from orchestrator.codec.rows import COLUMNS, Row, pack
-from orchestrator.codec.snapshots import pack_state
+from orchestrator.codec.snapshots import SnapshotRow, StepRow, pack_state
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core import events as ev
 from orchestrator.core.events import EVENT_NUMBERS
@@ -53,7 +53,7 @@ def test_round_trip(name, data):
 def plain(value):
     """A record as fastavro takes it: by field name. Nested records of unions by their own name."""
     if isinstance(value, Transition):
-        value = value._replace(events=tuple(map(pack, value.events)))
+        value = value._replace(events=tuple(Row._make(pack(event)) for event in value.events))
     if hasattr(value, "_asdict"):
         made = {key: plain(part) for key, part in value._asdict().items()}
         kind = type(value).__name__
@@ -64,7 +64,8 @@ def plain(value):
 def by_schema(name, value):
     fields = [field["name"] for field in engine_schemas()[name].parsed["fields"]]
     if name == "Snapshot":
-        value = pack_state(value)
+        value = SnapshotRow._make(pack_state(value))
+        value = value._replace(steps=tuple(map(StepRow._make, value.steps)))
     made = plain(value)
     made = dict(zip(fields, made.values(), strict=True))
     if name == "Cursor":
