@@ -31,6 +31,13 @@ _NAMES: dict[type[OperatorCommand], str] = {
 }
 
 
+_UNDOING = frozenset(
+    {StepStatus.UNDO_REQUESTED, StepStatus.UNDO_WAITING, StepStatus.UNDO_STUCK}
+)
+_PAUSING = frozenset({StepStatus.WAITING, StepStatus.UNDO_WAITING})
+_SENT = frozenset({StepStatus.REQUESTED, StepStatus.UNDO_REQUESTED})
+
+
 def refused(command: OperatorCommand, reason: str, text: str = "") -> CommandRefused:
     """Give the record of a command that this saga does not take. `reason` is a stable code."""
     return CommandRefused(_NAMES[type(command)], reason, command.actor, text)
@@ -84,7 +91,7 @@ def _try_again(draft: Draft, step: Step) -> None:
 
 
 def on_skip(draft: Draft, command: SkipStep) -> None:
-    """Give up on a stuck step or compensation."""
+    """Give up on a step or compensation that is stuck, or that fails again and again."""
     step = _stuck_step(draft, command)
     if step is None:
         return
@@ -96,7 +103,7 @@ def on_skip(draft: Draft, command: SkipStep) -> None:
         unwound(draft, node)
     elif not step.after_pivot:
         draft.emit(skipped)
-        cause = "step_unknown" if status is StepStatus.STUCK else "step_failed"
+        cause = "step_failed" if status is StepStatus.IDLE else "step_unknown"
         turn_back(draft, cause, step.index)
     elif step.index in draft.definition.places_read:
         draft.emit(refused(command, "result_needed", "its result is read later: resolve it"))
@@ -106,12 +113,12 @@ def on_skip(draft: Draft, command: SkipStep) -> None:
 
 
 def on_resolve(draft: Draft, command: ResolveStep) -> None:
-    """Take a stuck step or compensation as done by hand."""
+    """Take a step or compensation, stuck or failing again and again, as done by hand."""
     step = _stuck_step(draft, command)
     if step is None:
         return
     node, faults = draft.definition.step_nodes[step.index], draft.state.faults
-    undoing = draft.state.steps[step.index].status is StepStatus.UNDO_STUCK
+    undoing = draft.state.steps[step.index].status in _UNDOING
     if not (undoing or command.result) and step.index in draft.definition.places_read:
         draft.emit(refused(command, "result_needed", "its result is read later: give one"))
         return
@@ -134,10 +141,23 @@ def _stuck_step(draft: Draft, command: SkipStep | ResolveStep) -> Step | None:
         return None
     step = draft.definition.steps[place]
     faulted = draft.definition.step_nodes[place] in draft.state.faults
-    if faulted or _is_stuck(draft, step):
+    if faulted or _is_stuck(draft, step) or _is_failing(draft, step):
         return step
     draft.emit(refused(command, "not_stuck", "the step is not stuck"))
     return None
+
+
+def _is_failing(draft: Draft, step: Step) -> bool:
+    # What has failed and is tried again where there is no way back, perhaps for ever: a person may
+    # know better, and must not have to wait for a participant that is gone.
+    state = draft.state.steps[step.index]
+    if state.status not in _UNDOING:
+        no_way_back = step.after_pivot or (step.pivot and step.undo is None)
+        if not no_way_back or draft.state.phase is not Phase.RUNNING:
+            return False
+    if state.status in _PAUSING:
+        return True
+    return state.status in _SENT and state.attempt > state.attempts_before + 1
 
 
 def _go_on(draft: Draft, node: int, faults: tuple[int, ...]) -> None:

@@ -124,12 +124,20 @@ STEPS: StepTable = {
     },
     StepSkipped: {
         _S.IDLE: _S.SKIPPED,
+        _S.REQUESTED: _S.SKIPPED,
+        _S.WAITING: _S.SKIPPED,
         _S.STUCK: _S.SKIPPED,
+        _S.UNDO_REQUESTED: _S.UNDO_SKIPPED,
+        _S.UNDO_WAITING: _S.UNDO_SKIPPED,
         _S.UNDO_STUCK: _S.UNDO_SKIPPED,
     },
     StepResolved: {
         _S.IDLE: _S.SUCCEEDED,
+        _S.REQUESTED: _S.SUCCEEDED,
+        _S.WAITING: _S.SUCCEEDED,
         _S.STUCK: _S.SUCCEEDED,
+        _S.UNDO_REQUESTED: _S.UNDONE,
+        _S.UNDO_WAITING: _S.UNDONE,
         _S.UNDO_STUCK: _S.UNDONE,
     },
 }

@@ -67,6 +67,8 @@ class Fact:
     ever_stuck: bool = False
     sent: int = 0
     sent_before: int = 0
+    failing: bool = False
+    """Whether an attempt in the present direction has failed."""
 
 
 @dataclass
@@ -204,6 +206,8 @@ def _check_attempt(fact: Fact, attempt: int, attempts_max: int | None) -> None:
 def _outcome(name: str):
     def apply(facts: Facts, event) -> None:
         fact = facts.steps[event.step]
+    if event.attempt == 1:
+        fact.failing = False
         require(fact.forward in ("open", "stuck"), f"I4: {event} of a step {fact.forward!r}")
         require(1 <= event.attempt <= fact.sent, f"I4: {event} of an attempt that was not made")
         fact.forward = name
@@ -228,6 +232,7 @@ def _step_stuck(facts: Facts, event: ev.StepStuck) -> None:
 
 def _attempt_failed(facts: Facts, event: ev.AttemptFailed) -> None:
     fact = facts.steps[event.step]
+    fact.failing = True
     if not fact.back:
         require(not facts.cause, f"I4: {event} promises an attempt after the saga turned back")
         facts.waiting.add(event.step)
@@ -282,14 +287,19 @@ def _resolved(facts: Facts, event: ev.StepResolved) -> None:
 
 
 def _by_hand(facts: Facts, place: int, forward: str, back: str) -> None:
-    fact = facts.steps[place]
+    fact, step = facts.steps[place], facts.definition.steps[place]
     if facts.cause:
-        require(fact.back == "stuck", f"I4: step {place} decided by hand, but it is not stuck")
+        allowed = fact.back == "stuck" or (fact.back == "open" and fact.failing)
+        require(allowed, f"I4: step {place} decided by hand, but it is not stuck")
         fact.back = back
         return
     faulted = facts.definition.step_nodes[place] in facts.faults
-    require(faulted or fact.forward == "stuck", f"I4: step {place} by hand, but not stuck")
+    no_way_back = step.after_pivot or (step.pivot and step.undo is None)
+    failing = fact.forward == "open" and fact.failing and no_way_back
+    allowed = faulted or failing or fact.forward == "stuck"
+    require(allowed, f"I4: step {place} by hand, but not stuck")
     fact.forward = forward
+    facts.waiting.discard(place)
     facts.faults.clear()
 
 

@@ -176,6 +176,41 @@ def test_only_what_is_stuck_is_decided_by_hand(verb):
     assert why(getattr(saga, verb)("s0")) == "finished"
 
 
+@pytest.mark.parametrize("verb", ["skip", "resolve"])
+def test_an_undo_that_is_tried_for_ever_can_be_decided_by_hand(verb):
+    saga = Saga(definition(step(0), step(1)))
+    saga.succeed(0)
+    saga.fail(1)
+    assert why(getattr(saga, verb)("s0")) == "not_stuck"  # it has only just been asked for
+    saga.fire(0)
+    assert saga.step(0).status is StepStatus.UNDO_WAITING
+
+    assert names(getattr(saga, verb)("s0")).endswith("SagaEnded")
+    assert saga.state.phase is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("verb", ["skip", "resolve"])
+def test_a_step_that_is_tried_for_ever_after_the_pivot_can_be_decided_by_hand(verb):
+    forever = RetryPolicy(attempts_max=None)
+    pivot = step(0, undo=None, pivot=True)
+    saga = Saga(definition(pivot, step(1, undo=None, after_pivot=True, retry=forever)))
+    saga.succeed(0)
+    assert why(getattr(saga, verb)("s1")) == "not_stuck"
+    saga.fire(1)
+    saga.fire(1)
+    assert saga.step(1).status is StepStatus.REQUESTED
+
+    assert names(getattr(saga, verb)("s1")).endswith("SagaEnded")
+    assert saga.state.phase is Phase.COMPLETED
+
+
+def test_a_step_that_is_tried_before_the_pivot_is_left_to_its_policy():
+    saga = Saga(definition(step(0), step(1)))
+    saga.fire(0)
+
+    assert why(saga.skip("s0")) == "not_stuck"
+
+
 # --- resolve ------------------------------------------------------------------------------------
 
 
