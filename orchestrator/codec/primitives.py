@@ -105,6 +105,10 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
     byte = data[at]
     if byte < 0x80:
         return (byte >> 1) ^ -(byte & 1), at + 1
+    return _read_far(data, at, byte)
+
+
+def _read_far(data: bytes, at: int, byte: int) -> tuple[int, int]:
     bits, shift, end = byte & 0x7F, 7, at + 1
     while byte > 0x7F:
         byte = data[end]

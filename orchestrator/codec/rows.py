@@ -6,15 +6,17 @@ language sees the same columns in every event. A column that an event does not u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.codec.records import Transition
 from orchestrator.codec.refusals import refuse
 from orchestrator.core import events as ev
 from orchestrator.core.events import EVENT_NUMBERS, Event
 from orchestrator.core.state import Consistency, Phase
+
+E = TypeVar("E")
 
 
 class Started(NamedTuple):
@@ -104,7 +106,7 @@ def _unpack_started(row: Row) -> ev.SagaStarted:
     details = row.details
     if not isinstance(details, Started):
         raise refuse("malformed_record", "a first event has no details")
-    return ev.SagaStarted(
+    event = ev.SagaStarted(
         "",
         row.name,
         details.version,
@@ -116,6 +118,7 @@ def _unpack_started(row: Row) -> ev.SagaStarted:
         details.start_digest,
         row.payload,
     )
+    return _only(row, event, _pack_started(event))
 
 
 def _pack_ended(event: ev.SagaEnded) -> Row:
@@ -135,7 +138,14 @@ def _unpack_ended(row: Row) -> ev.SagaEnded:
         phase, consistency = Phase(details.phase), Consistency(details.consistency)
     except ValueError as error:
         raise refuse("out_of_range", str(error)) from error
-    return ev.SagaEnded(phase, consistency, row.due_ms, row.payload)
+    event = ev.SagaEnded(phase, consistency, row.due_ms, row.payload)
+    return _only(row, event, _pack_ended(event))
+
+
+def _only(row: Row, event: E, packed: Row) -> E:
+    if packed != row:
+        raise refuse("malformed_record", "an event has a column that it does not use")
+    return event
 
 
 def _packer(kind: type[Any], columns: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
@@ -150,18 +160,34 @@ def _packer(kind: type[Any], columns: tuple[str, ...]) -> Callable[[Any], tuple[
 
 
 def _unpacker(kind: type[Any], columns: tuple[str, ...]) -> Callable[[Row], Event]:
-    places = tuple(_PLACES[column] for column in columns)
+    pick = _picker([_PLACES[column] for column in columns])
+    unused = [place for column, place in _PLACES.items() if column not in columns]
+    rest = _picker(unused)
+    nones = rest(Row(EVENT_NUMBERS[kind]))
     flag = columns.index("flag") if kind in _TRUTHS else None
 
     def unpack(row: Row) -> Any:
-        values: list[Any] = [row[place] for place in places]
+        if rest(row) != nones:
+            raise refuse("malformed_record", f"{kind.__name__} has a column that it does not use")
+        values = pick(row)
         if flag is not None:
-            if values[flag] > 1:
-                raise refuse("out_of_range", f"a truth is {values[flag]}")
-            values[flag] = values[flag] == 1
-        return kind._make(values)
+            values = (*values[:flag], _truth(values[flag]), *values[flag + 1 :])
+        return tuple.__new__(kind, values)
 
     return unpack
+
+
+def _truth(number: int) -> bool:
+    if number not in {0, 1}:
+        raise refuse("out_of_range", f"a truth is {number}")
+    return number == 1
+
+
+def _picker(places: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """As itemgetter, but a tuple for one place or none as well."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple(row[place] for place in places)
 
 
 _PACK: dict[type, Callable[[Any], tuple[Any, ...]]] = {
@@ -191,10 +217,7 @@ def unpack(row: Row) -> Event:
     reader = _UNPACK.get(row.type)
     if reader is None:
         raise refuse("unknown_event", f"there is no event {row.type}")
-    event = reader(row)
-    if pack(event) != row:
-        raise refuse("malformed_record", f"event {row.type} has a column that it does not use")
-    return event
+    return reader(row)
 
 
 def pack_transition(transition: Transition) -> Transition:

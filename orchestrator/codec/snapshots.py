@@ -7,7 +7,6 @@ Most steps of most sagas have nothing but a status: those take one byte. The lay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from orchestrator.codec.refusals import refuse
@@ -86,7 +85,7 @@ def unpack_state(row: SnapshotRow) -> SagaState:
     phase = _PHASES.get(row.phase)
     if phase is None:
         raise refuse("out_of_range", f"there is no phase {row.phase}")
-    if any(decision > _DECISION_MAX for decision in row.decisions):
+    if max(row.decisions, default=0) > _DECISION_MAX:
         raise refuse("out_of_range", "a decision is more than 2")
     return SagaState(
         row.saga,
@@ -111,11 +110,13 @@ def _steps(statuses: bytes, rows: Sequence[StepRow]) -> tuple[StepState, ...]:
     if statuses and max(statuses) >= len(_STATUSES):
         raise refuse("out_of_range", f"there is no step status {max(statuses)}")
     steps = [_BARE[status] for status in statuses]
-    if any(before.step >= after.step for before, after in pairwise(rows)):
-        raise refuse("malformed_record", "steps do not ascend")
+    before = -1
     for row in rows:
         if not 0 <= row.step < len(steps):
             raise refuse("out_of_range", f"there is no step {row.step}")
+        if row.step <= before:
+            raise refuse("malformed_record", "steps do not ascend")
+        before = row.step
         step = StepState(_STATUSES[statuses[row.step]], *row[1:])
         if step == steps[row.step]:
             raise refuse("malformed_record", f"step {row.step} has nothing but a status")

@@ -208,12 +208,19 @@ def _body(name, value):
     return schema.prefix + out.getvalue()
 
 
+ENDED_DETAILS = ("saga.Ended", {"phase": 3, "consistency": 1})
+
+
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
         ({"type": 99}, "unknown_event"),
         ({"type": EVENT_NUMBERS[ev.TimerIgnored], "text": "x"}, "malformed_record"),
         ({"type": EVENT_NUMBERS[ev.SagaEnded]}, "malformed_record"),
+        (
+            {"type": EVENT_NUMBERS[ev.SagaEnded], "text": "x", "details": ENDED_DETAILS},
+            "malformed_record",
+        ),
         ({"type": EVENT_NUMBERS[ev.SagaStarted]}, "malformed_record"),
     ],
 )
