@@ -23,7 +23,7 @@ def _run(context: Context, options: Namespace) -> Exit:
         {
             "saga": options.saga,
             "partition": context.log.shard_of(options.saga),
-            "events": [moment_json(moment) for moment in moments],
+            "events": [moment_json(moment, context.read) for moment in moments],
         }
     )
     context.out.table(
@@ -50,7 +50,7 @@ def _run(context: Context, options: Namespace) -> Exit:
                 moment.actor,
                 place(moment.cause.origin) if moment.cause.origin.offset >= 0 else "",
                 place(moment.origin),
-                moment_text(moment),
+                moment_text(moment, context.read),
             )
             for moment in moments
         ),

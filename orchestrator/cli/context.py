@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from orchestrator.cli.output import Output
 if TYPE_CHECKING:
     from orchestrator.audit.reading import Log
     from orchestrator.cli.settings import ProgramSettings
+    from orchestrator.cli.views import Readable
     from orchestrator.client import Client
     from orchestrator.codec.payloads import AvroPayloads
     from orchestrator.codec.registry import Registry
@@ -99,6 +101,42 @@ class Context:
         from orchestrator.modules import load
 
         return load(self.program_settings.modules)
+
+    @cached_property
+    def known_program(self) -> Program | None:
+        """The user's modules if they can be imported: for verbs that only look nicer with them."""
+        from orchestrator.errors import OrchestratorError
+
+        try:
+            return self.program
+        except OrchestratorError:
+            return None
+
+    @cached_property
+    def read(self) -> Readable:
+        """Reads payloads by their types, as far as the program at hand has them."""
+        from orchestrator.cli.views import Readable
+        from orchestrator.errors import OrchestratorError
+
+        if self.known_program is None:
+            return Readable()
+        try:
+            return Readable(self._readers(self.known_program))
+        except OrchestratorError:  # a definition with mistakes: payloads are shown as they are
+            return Readable()
+
+    def _readers(self, program: Program) -> dict[bytes, Callable[[bytes], Any]]:
+        from orchestrator.codec.avro import Schema
+        from orchestrator.codec.derive import schema_of
+        from orchestrator.modules import payload_kinds
+
+        return {
+            Schema(schema_of(kind)).prefix: partial(self._to_json, kind)
+            for kind in payload_kinds(program)
+        }
+
+    def _to_json(self, kind: type[Any], data: bytes) -> Any:
+        return self.payloads.to_json(data, kind)
 
     @cached_property
     def topics(self) -> Topics:

@@ -67,8 +67,12 @@ def order(context: Context, options: Namespace, command: OperatorCommand) -> Exi
         context.out.line(f"{receipt.saga}: accepted by Kafka at {place(receipt.origin)}.")
         return Exit.OK
     moments = client.effect_of(receipt, timeout_s=options.timeout)
-    context.out.document({**document, "events": [moment_json(moment) for moment in moments]})
+    context.out.document(
+        {**document, "events": [moment_json(moment, context.read) for moment in moments]}
+    )
     for moment in moments:
         step = f" {moment.step}" if moment.step else ""
-        context.out.line(f"{moment.sequence}: {moment.event}{step} {moment_text(moment)}".rstrip())
+        context.out.line(
+            f"{moment.sequence}: {moment.event}{step} {moment_text(moment, context.read)}".rstrip()
+        )
     return Exit.OK

@@ -6,6 +6,7 @@ from orchestrator.audit.reading import Unreadable
 from orchestrator.cli.context import Context
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.records import Transition
+from orchestrator.core.state import SagaState
 from orchestrator.errors import CommandRejected, NotFound
 
 
@@ -36,3 +37,27 @@ def entries_of(context: Context, saga: str) -> list[tuple[Origin, Transition]]:
             f" command may have been refused: see `saga dead-letters --key {saga}`",
         )
     return found
+
+
+def state_of(
+    context: Context, saga: str, entries: list[tuple[Origin, Transition]]
+) -> SagaState | None:
+    """Give a saga's state: its log folded; from the changelog if the log's beginning has expired.
+
+    None: it has ended and is forgotten.
+
+    Raises:
+        StateError: The log contradicts itself.
+    """
+    from orchestrator.core.log import replay
+
+    log = context.log
+    shard = log.shard_of(saga)
+    if entries[0][1].sequence != 1 and log.span(log.topics.events, shard).start > 0:
+        snapshots, _ = log.changelog(shard, log.span(log.topics.changelog, shard))
+        found = snapshots.get(saga)
+        return None if found is None else context.codec.decode_snapshot(found.value)
+    state: SagaState | None = None
+    for _, transition in entries:
+        state = replay(state, transition.sequence, transition.events)
+    return state

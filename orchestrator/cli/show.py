@@ -24,15 +24,12 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(context: Context, options: Namespace) -> Exit:
     from orchestrator.audit.timeline import step_names, timeline
-    from orchestrator.cli.reads import entries_of
+    from orchestrator.cli.reads import entries_of, state_of
     from orchestrator.cli.views import moment_json, saga_json
-    from orchestrator.core.log import replay
 
     entries = entries_of(context, options.saga)
-    state: SagaState | None = None
-    for _, transition in entries:
-        state = replay(state, transition.sequence, transition.events)
-    names = step_names(transition for _, transition in entries)
+    state = state_of(context, options.saga, entries)
+    names = _names(context, state, step_names(transition for _, transition in entries))
     moments = list(timeline(entries))
     refused = [moment for moment in moments if moment.event in _REFUSALS]
     if state is None:
@@ -41,14 +38,26 @@ def _run(context: Context, options: Namespace) -> Exit:
         return Exit.OK
     context.out.document(
         {
-            **saga_json(state, names),
-            "refused": [moment_json(moment) for moment in refused],
-            "last": [moment_json(moment) for moment in moments[-_LAST_SHOWN:]],
+            **saga_json(state, names, context.read),
+            "refused": [moment_json(moment, context.read) for moment in refused],
+            "last": [moment_json(moment, context.read) for moment in moments[-_LAST_SHOWN:]],
         }
     )
     if not context.out.json:
         _show(context, state, names, moments, refused)
     return Exit.OK
+
+
+def _names(
+    context: Context, state: SagaState | None, known: Mapping[int, str]
+) -> Mapping[int, str]:
+    """Name the steps: as the log does, and those not yet requested as the program at hand does."""
+    if state is None or len(known) == len(state.steps) or context.known_program is None:
+        return known
+    for saga in context.known_program.sagas:
+        if (saga.id, saga.version) == (state.definition, state.version) and not saga.problems():
+            return {step.index: step.id for step in saga.build().steps} | dict(known)
+    return known
 
 
 def _show(
@@ -112,7 +121,7 @@ def _events(context: Context, moments: list[Moment]) -> None:
                 instant(moment.at_ms),
                 moment.event,
                 moment.step,
-                moment_text(moment),
+                moment_text(moment, context.read),
             )
             for moment in moments
         ),

@@ -81,7 +81,7 @@ def _start_one(context: Context, options: Namespace) -> Exit:
         {
             "saga": receipt.saga,
             "command": origin_json(receipt.origin),
-            "outcome": None if outcome is None else outcome_json(outcome),
+            "outcome": None if outcome is None else outcome_json(outcome, context.read),
         }
     )
     return Exit.OK

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
 from orchestrator.audit.timeline import Moment
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.records import Outcome
-from orchestrator.core.state import SagaState, StepState
+from orchestrator.core.state import Consistency, Phase, SagaState, StepState
+from orchestrator.errors import DecodeError
 
-TEXT_SHOWN_MAX = 160
+PREFIX_BYTES = 10
+"""How many bytes name the schema at the beginning of a payload."""
+DETAILS_LENGTH_MAX = 160
 """Characters of one detail in a table; `--json` has them all."""
 
 
@@ -58,6 +62,35 @@ def bytes_json(data: bytes | None) -> Any:
     return {"base64": base64.b64encode(data).decode("ascii"), "bytes": len(data)}
 
 
+class Readable:
+    """Turns payload bytes into JSON: by their types, if the program that has them is at hand."""
+
+    def __init__(self, to_json: Mapping[bytes, Callable[[bytes], Any]] | None = None) -> None:
+        """Know how to read bytes by the prefix that names their schema."""
+        self._to_json = to_json or {}
+
+    def __call__(self, data: bytes | None) -> Any:
+        """Give JSON for bytes: typed if their schema is known, else base64; None for none."""
+        to_json = self._to_json.get((data or b"")[:PREFIX_BYTES])
+        if data and to_json is not None:
+            try:
+                return to_json(data)
+            except DecodeError:
+                pass
+        return bytes_json(data)
+
+    def text(self, data: bytes) -> str:
+        """Give the same in one line for people."""
+        found = self(data)
+        if isinstance(found, dict) and found.keys() == {"base64", "bytes"}:
+            return f"{len(data)} B"
+        return json.dumps(found, ensure_ascii=False)
+
+
+UNTYPED = Readable()
+"""Reads what is JSON already, and nothing else."""
+
+
 def hex_lines(data: bytes, bytes_max: int = 512) -> list[str]:
     """Dump bytes for people, 16 a line: offset, hex, text."""
     lines = []
@@ -70,19 +103,21 @@ def hex_lines(data: bytes, bytes_max: int = 512) -> list[str]:
     return lines
 
 
-def step_json(step: StepState, name: str) -> dict[str, Any]:
+def step_json(step: StepState, name: str, read: Readable) -> dict[str, Any]:
     """Give the JSON of one step of a saga."""
     return {
         "step": name,
         "status": step.status.name.lower(),
         "attempt": step.attempt,
         "due_at": instant(step.due_ms),
-        "command": bytes_json(step.command),
-        "result": bytes_json(step.result),
+        "command": read(step.command),
+        "result": read(step.result),
     }
 
 
-def saga_json(state: SagaState, names: Mapping[int, str] | None = None) -> dict[str, Any]:
+def saga_json(
+    state: SagaState, names: Mapping[int, str] | None = None, read: Readable = UNTYPED
+) -> dict[str, Any]:
     """Give the JSON of a saga; with `names` of its steps also the steps."""
     found: dict[str, Any] = {
         "saga": state.saga_id,
@@ -98,16 +133,16 @@ def saga_json(state: SagaState, names: Mapping[int, str] | None = None) -> dict[
         "cause": state.cause or None,
     }
     if names is not None:
-        found["payload"] = bytes_json(state.payload)
+        found["payload"] = read(state.payload)
         found["faults"] = list(state.faults)
         found["steps"] = [
-            step_json(step, names.get(index, f"#{index}"))
+            step_json(step, names.get(index, f"#{index}"), read)
             for index, step in enumerate(state.steps)
         ]
     return found
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(outcome: Outcome, read: Readable = UNTYPED) -> dict[str, Any]:
     """Give the JSON of how a saga ended."""
     return {
         "saga": outcome.saga,
@@ -118,17 +153,13 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "sequence": outcome.sequence,
         "started_at": instant(outcome.started_ms),
         "ended_at": instant(outcome.ended_ms),
-        "result": bytes_json(outcome.result),
+        "result": read(outcome.result),
     }
 
 
-def moment_json(moment: Moment) -> dict[str, Any]:
+def moment_json(moment: Moment, read: Readable = UNTYPED) -> dict[str, Any]:
     """Give the JSON of one event of a timeline."""
     cause = moment.cause
-    details = {
-        name: bytes_json(value) if isinstance(value, bytes) else value
-        for name, value in moment.details
-    }
     return {
         "sequence": moment.sequence,
         "at": instant(moment.at_ms),
@@ -137,21 +168,46 @@ def moment_json(moment: Moment) -> dict[str, Any]:
         "attempt": moment.attempt or None,
         "cause": {"kind": cause.kind, "actor": cause.actor or None, **origin_json(cause.origin)},
         "record": origin_json(moment.origin),
-        "details": details,
+        "details": {name: _detail(name, value, read) for name, value in moment.details},
     }
 
 
-def moment_text(moment: Moment) -> str:
+def _detail(name: str, value: Any, read: Readable) -> Any:
+    if name in _NUMBERED:
+        return _NUMBERED[name](value).name.lower()
+    if name in _DIGESTS:
+        return value.hex()
+    return read(value) if isinstance(value, bytes) else value
+
+
+def moment_text(moment: Moment, read: Readable = UNTYPED) -> str:
     """Give the details of an event for people, in one cell."""
     parts = []
     for name, value in moment.details:
+        if name in _LEFT_OUT or value in {"", b""}:
+            continue
         if isinstance(value, bytes):
-            shown = f"{len(value)} B" if value else ""
+            shown = read.text(value)
         elif name.endswith("_ms"):
             shown = instant(value) or ""
         else:
-            shown = str(value)
-        if shown:
-            parts.append(f"{name}={shown}")
+            shown = str(_detail(name, value, read))
+        parts.append(f"{name}={shown}")
     text = " ".join(parts)
-    return text if len(text) <= TEXT_SHOWN_MAX else text[: TEXT_SHOWN_MAX - 3] + "..."
+    return text if len(text) <= DETAILS_LENGTH_MAX else text[: DETAILS_LENGTH_MAX - 3] + "..."
+
+
+_NUMBERED: Mapping[str, type[IntEnum]] = {"phase": Phase, "consistency": Consistency}
+_DIGESTS = frozenset({"start_digest"})
+_LEFT_OUT = frozenset(
+    {
+        "saga_id",
+        "fingerprint",
+        "steps_count",
+        "decisions_count",
+        "start_digest",
+        "keep_command",
+        "started_ms",
+    }
+)
+"""Of no use to a person who reads a timeline; `--json` has them."""
