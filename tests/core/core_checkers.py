@@ -185,6 +185,7 @@ def _requested(facts: Facts, event: ev.StepRequested) -> None:
 def _undo_requested(facts: Facts, event: ev.CompensationRequested) -> None:
     require(facts.cause, f"I4: {event} though the saga did not turn back")
     fact, number = facts.steps[event.step], facts.definition.step_nodes[event.step]
+    fact.failing = fact.failing and event.attempt > 1
     step = facts.definition.steps[event.step]
     require(facts.needs_undo(number), f"I4: {event} of a step that cannot have happened")
     for later in facts.after[number]:
@@ -206,8 +207,6 @@ def _check_attempt(fact: Fact, attempt: int, attempts_max: int | None) -> None:
 def _outcome(name: str):
     def apply(facts: Facts, event) -> None:
         fact = facts.steps[event.step]
-    if event.attempt == 1:
-        fact.failing = False
         require(fact.forward in ("open", "stuck"), f"I4: {event} of a step {fact.forward!r}")
         require(1 <= event.attempt <= fact.sent, f"I4: {event} of an attempt that was not made")
         fact.forward = name
