@@ -35,16 +35,32 @@ class Operation(NamedTuple):
     """When the orchestrator stops waiting for this attempt, in ms since the epoch."""
 
 
+class Named(Protocol):
+    """A `definition.payload.Participant`."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
 class AnyHandler(Protocol):
     """A `definition.payload.Handler`: a command's class and the function that executes it."""
 
     @property
     def command(self) -> type[Any]:
         """Class of the command."""
+        ...
 
     @property
     def function(self) -> Callable[..., Any]:
         """The user's function."""
+        ...
+
+    @property
+    def participant(self) -> Named:
+        """Who executes the command."""
+        ...
 
 
 class Binding(NamedTuple):
@@ -109,8 +125,8 @@ def ledger_kind(bindings: Mapping[str, Binding]) -> str | None:
 def _binding(handler: AnyHandler) -> Binding | str:
     name = getattr(handler.function, "__qualname__", repr(handler.function))
     results, failures = answers_of(handler.command)
-    if not results:
-        return f"{handler.command.__name__} declares no result. Cure: Command[Result, Failure]"
+    if len(results) != 1:
+        return f"{handler.command.__name__} must declare one result. Cure: Command[Result, A | B]"
     hints = call(typing.get_type_hints, handler.function)
     if isinstance(hints, Raised):
         return f"{name}: its annotations cannot be read: {hints.summary}"
@@ -135,10 +151,10 @@ def _binding(handler: AnyHandler) -> Binding | str:
 def answers_of(command: type[Any]) -> tuple[tuple[type, ...], tuple[type, ...]]:
     """Read a command's declared results and failures off `Command[Result, A | B]`."""
     for base in getattr(command, "__orig_bases__", ()):
-        parts = tuple(_members(part) for part in get_args(base))
-        if parts:
-            failures = parts[1] if len(parts) > 1 else ()
-            return parts[0], tuple(kind for kind in failures if isinstance(kind, type))
+        declared = get_args(base)
+        if declared:
+            failures = [kind for part in declared[1:] for kind in _members(part)]
+            return _members(declared[0]), tuple(k for k in failures if isinstance(k, type))
     return (), ()
 
 

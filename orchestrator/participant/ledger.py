@@ -53,27 +53,36 @@ class Ledger(Protocol):
     @property
     def handle(self) -> object:
         """What a handler that works inside gets: a `Transaction`, or a `sqlite3.Connection`."""
+        ...
 
     def find(self, operation: str) -> Entry | None:
         """The entry of an operation, written or recorded; None if there is none."""
+        ...
 
     def record(self, entry: Entry) -> None:
         """Put an entry into the batch, in place of an earlier one of the same operation."""
+        ...
 
     def forget(self, operation: str) -> None:
         """Take an entry out again. One that is not there is no error."""
+        ...
 
     def open_step(self) -> None:
         """Begin the work of one handler on `handle`."""
+        ...
 
     def close_step(self, *, keep: bool) -> None:
         """End it: its writes join the batch, or are as if they had never been."""
+        ...
 
     def commit(self) -> None:
         """Make the batch durable. Nothing recorded is no error."""
+        ...
 
     def entries(self) -> Iterator[Entry]:
         """Every durable entry, in the order of the operations."""
+        ...
 
     def close(self) -> None:
         """Release files and locks; what was not committed is gone. Closing twice is no error."""
+        ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
-from rocksdict import AccessType, BlockBasedOptions, Options, Rdict, WriteBatch
+from rocksdict import AccessType, BlockBasedOptions, ColumnFamily, Options, Rdict, WriteBatch
 
 from orchestrator.errors import ConfigurationError, CorruptStore
 from orchestrator.guard import Raised, call
@@ -42,7 +42,9 @@ class RocksLedger:
             raise _error(path, opened) from opened.error
         self._db: Rdict | None = opened
         self._ledger, self._data = (opened.get_column_family(name) for name in _FAMILIES)
-        self._handles = tuple(opened.get_column_family_handle(name) for name in _FAMILIES)
+        self._handles: tuple[ColumnFamily, ...] = tuple(
+            opened.get_column_family_handle(name) for name in _FAMILIES
+        )
         self._recorded: dict[str, Entry | None] = {}
         self._read: dict[str, Entry | None] = {}
         self.handle = Transaction(self._data.get, self._scan)

@@ -44,6 +44,7 @@ class Inlet(Source, Protocol):
 
     def commit(self, positions: Sequence[Position]) -> None:
         """Write down how far this group has read. Raises Retriable if it was not taken."""
+        ...
 
 
 class Outlet(Protocol):
@@ -51,6 +52,7 @@ class Outlet(Protocol):
 
     def send(self, records: Iterable[Record]) -> None:
         """Send records and wait until brokers have them all. Raises Retriable if one is lost."""
+        ...
 
 
 @dataclass(slots=True)

@@ -23,9 +23,11 @@ class Payloads(Protocol):
 
     def encode(self, value: Any, kind: Any, /) -> bytes:
         """Write a value."""
+        ...
 
     def decode(self, value: bytes, kind: Any, /) -> Any:
         """Read a value."""
+        ...
 
 
 class Answer(NamedTuple):

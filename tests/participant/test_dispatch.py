@@ -202,7 +202,16 @@ def test_an_exception_after_later_is_remembered(bench, airline):
     assert entry(bench)[1:3] == (BEGUN, True)
 
 
-def test_an_undo_that_failed_is_run_again_when_ordered(bench, airline):
+def test_a_declared_failure_of_an_undo_is_not_final(bench, airline):
+    bench.ask(bench.record(DO))
+    airline.answers = [SoldOut("LH1"), SeatReserved("1A")]
+    undo = [bench.record(DO, direction="undo", attempt=attempt) for attempt in (1, 2)]
+    assert outcomes(bench.ask(undo[0])) == [NO]
+    assert entry(bench, "undo") is None
+    assert outcomes(bench.ask(undo[1])) == [OK]
+
+
+def test_an_undo_that_raised_is_run_again(bench, airline):
     bench.ask(bench.record(DO))
     airline.answers = [ValueError()]
     assert outcomes(bench.ask(bench.record(UNDO, direction="undo"))) == [AGAIN]
