@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.client import Client
     from orchestrator.definition.arity import block, derive, step
     from orchestrator.definition.durations import days, hours, minutes, seconds
     from orchestrator.definition.flow import Flow
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.errors import DefinitionError, OrchestratorError
 
 _HOMES = {
+    "orchestrator.client": ("Client",),
     "orchestrator.definition.arity": ("block", "derive", "step"),
     "orchestrator.definition.durations": ("days", "hours", "minutes", "seconds"),
     "orchestrator.definition.flow": ("Flow",),
@@ -35,6 +37,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Call",
+    "Client",
     "Command",
     "DefinitionError",
     "Done",

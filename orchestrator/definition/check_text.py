@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from orchestrator.definition import syntax
-from orchestrator.definition.looking import Problems
+from orchestrator.definition.looking import Problems, pure_functions_of
 from orchestrator.definition.plan import Sketch
-from orchestrator.definition.problem import Place, Problem, Severity
+from orchestrator.definition.problem import Place, Problem, Severity, place_of
 
 
 def sg301(sketch: Sketch) -> Problems:
@@ -40,6 +40,16 @@ def sg304(sketch: Sketch) -> Problems:
             yield Problem("SG304", place, text, cure, Severity.WARNING)
 
 
+def sg305(sketch: Sketch) -> Problems:
+    """A pure function that is none."""
+    for function in pure_functions_of(sketch):
+        name = syntax.impurity_of(function)
+        if name is not None:
+            text = f"`{function.__name__}` uses `{name}`: asked again, it would answer otherwise"
+            cure = "give the saga what it needs in its start payload, or ask a participant"
+            yield Problem("SG305", place_of(function), text, cure, Severity.WARNING)
+
+
 def _drawn_functions(sketch: Sketch) -> dict[Callable[..., Any], Place]:
     found = {sketch.spec.function: sketch.spec.place}
     for block in sketch.drawing.blocks:
@@ -55,4 +65,4 @@ def _banned(sketch: Sketch) -> Iterator[tuple[Place, syntax.Banned]]:
                 yield Place(place.file, banned.line), banned
 
 
-CHECKS = (sg301, sg302, sg304)
+CHECKS = (sg301, sg302, sg304, sg305)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.definition import syntax
+from orchestrator.definition.looking import pure_functions_of
 from orchestrator.definition.problem import Place, Problem, Severity
 from orchestrator.definition.saga import Saga
 from orchestrator.definition.shape import shape_of
@@ -152,10 +153,7 @@ def _entries(found: Any) -> Iterator[tuple[Key, Locked]]:
 
 
 def _bodies(saga: Saga[Any, Any]) -> dict[str, str]:
-    drawing = saga.sketch().drawing
-    functions = [step.spec.function for step in drawing.steps]
-    functions += [step.spec.undo.function for step in drawing.steps if step.spec.undo is not None]
-    functions += drawing.derived
+    functions = pure_functions_of(saga.sketch())
     texts = {function.__name__: syntax.body_of(function) for function in functions}
     return {
         name: blake2b(text.encode(), digest_size=8).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -48,6 +48,14 @@ def payloads_of(sketch: Sketch) -> tuple[type[Payload], ...]:
         found += [command, result, *failures]
     found += sketch.drawing.derived.values()
     return tuple(dict.fromkeys(chain.from_iterable(map(kinds.payloads_in, found))))
+
+
+def pure_functions_of(sketch: Sketch) -> tuple[Callable[..., Any], ...]:
+    """Give the functions behind steps, compensations and derived values, each once."""
+    specs = specs_of(sketch)
+    found = [spec.function for spec in specs]
+    found += [spec.undo.function for spec in specs if spec.undo is not None]
+    return tuple(dict.fromkeys([*found, *sketch.drawing.derived]))
 
 
 def pivot(sketch: Sketch) -> int:

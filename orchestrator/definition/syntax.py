@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import dis
 import linecache
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 DECISIONS: dict[type[ast.AST], str] = {
@@ -86,6 +88,44 @@ def _banned_in(function: Function) -> Iterator[Banned]:
         # Of a banned statement its body is looked into, its condition is not: one report each.
         kept = [child for child in below if word is None or isinstance(child, _BODIES)]
         stack.extend(reversed(kept))
+
+
+IMPURE = frozenset({"os", "random", "secrets", "time", "uuid"})
+"""Modules whose functions give another value each time."""
+CLOCKS = frozenset({"now", "today", "utcnow"})
+
+
+def impurity_of(function: Callable[..., Any]) -> str | None:
+    """Name the source of time or chance that a function uses, as far as its own code shows it."""
+    codes = list(_codes(function.__code__))
+    names = {name for code in codes for name in code.co_names}
+    for name in sorted(names & function.__globals__.keys()):
+        value = function.__globals__[name]
+        module = value.__name__ if isinstance(value, ModuleType) else _module(value)
+        # The names are of globals and of attributes alike; only a suspect is worth a closer look.
+        suspect = module in IMPURE or (module == "datetime" and names & CLOCKS)
+        if suspect and any(_loads(code, name) for code in codes):
+            return name
+    return None
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _codes(const)
+
+
+def _loads(code: CodeType, name: str) -> bool:
+    return any(
+        one.opname == "LOAD_GLOBAL" and one.argval == name for one in dis.get_instructions(code)
+    )
+
+
+def _module(value: object) -> str | None:
+    # `from random import choice` binds a method of an instance, which is of its class's module.
+    owner = getattr(value, "__self__", None)
+    return getattr(value, "__module__", None) or getattr(type(owner), "__module__", None)
 
 
 def body_of(function: Callable[..., Any]) -> str | None:

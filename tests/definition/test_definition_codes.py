@@ -6,10 +6,12 @@ Lines are counted from the decorator of the plan (`+3`), so that a test may move
 # ruff: noqa: ARG001, B018, F821, F841, FURB110, ISC004, PLC2401, PLC3002, PLW0108, PT018
 # ruff: noqa: RET503, RUF034
 
+import random
 import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from random import choice
 
 import pytest
 from plans import (
@@ -43,6 +45,7 @@ from orchestrator import (
     block,
     check,
     days,
+    definition,
     derive,
     hours,
     minutes,
@@ -704,6 +707,44 @@ def test_a_plan_without_source():
     COVERED.add("SG304")
 
 
+def draw_lots(order: Order) -> ReserveStock:
+    return ReserveStock(random.choice(order.lines))
+
+
+def choose_one(order: Order) -> ReserveStock:
+    return ReserveStock("".join(choice(order.lines) for _ in range(2)))
+
+
+def ask_the_clock(order: Order) -> ReserveStock:
+    return ReserveStock(str(datetime.now()))  # noqa: DTZ005
+
+
+def do_sums(order: Order) -> ReserveStock:
+    return ReserveStock(str(datetime(2020, 1, 1) + timedelta(order.total_cents)))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(draw_lots, "random"), (choose_one, "choice"), (ask_the_clock, "datetime"), (do_sums, None)],
+)
+def test_functions_that_are_not_pure_are_a_warning(function, name):
+    one = step(within=seconds(1), irreversible=True)(function)
+
+    @plan
+    def p(flow: Flow, order: Later[Order]) -> None:
+        flow.do(one(order))
+
+    assert said(p, anchor=function.__code__.co_firstlineno) == (
+        [
+            f"line +0: SG305 (warning) `{function.__name__}` uses `{name}`: asked again, it would "
+            "answer otherwise. Cure: give the saga what it needs in its start payload, or ask a "
+            "participant."
+        ]
+        if name
+        else []
+    )
+
+
 # --- SG4xx: versions (the lock file's are in test_definition_lock.py) -----------------------------
 
 
@@ -1055,3 +1096,10 @@ def test_a_mended_plan_is_drawn_anew():
 
 def test_every_code_is_seen_in_these_tests():
     assert set(CHECKS) - COVERED == set()
+
+
+def test_every_code_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "define-a-saga.md").read_text()
+    told = set(re.findall(r"^\| (SG\d+) \|", page, re.MULTILINE))
+    source = "".join(path.read_text() for path in Path(definition.__path__[0]).glob("*.py"))
+    assert told == set(re.findall(r'"(SG\d+)"', source))
