@@ -203,13 +203,18 @@ class Block(Generic[R]):
         gives = kinds.inner(signature.gives)
 
         def draw(drawing: Drawing, planned: Planned) -> Made:
+            if spec in drawing.open:
+                text = f"the block `{spec.name}` places itself"
+                raise stopped("SG113", text, "`flow.each(...)`, or end it")
             outer = drawing.scope
+            drawing.open.append(spec)
             with drawing.inside(id_) as scope:
                 mark = BlockMark(spec, ".".join(scope.path), scope, here())
                 outer.marks.append(mark)
                 drawing.blocks.append(mark)
                 out = spec.function(Flow(drawing), *_inside(planned.use.reads))
                 made = _returned(drawing, spec, out, gives)
+            drawing.open.pop()
             return drawing.make(planned.name, made.kind, made.value, maybe=made.maybe)
 
         return plan_call(id_, wants, gives, values, draw)

@@ -165,6 +165,8 @@ class Drawing:
     derived: dict[Callable[..., Any], Any] = field(default_factory=dict)
     """Each function behind a `@derive`, and the type that it gives."""
     decisions_count: int = 0
+    open: list[BlockSpec] = field(default_factory=list)
+    """The blocks that are being drawn, from the outside in."""
 
     def __post_init__(self) -> None:
         self.scope = self.root

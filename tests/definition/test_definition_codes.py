@@ -331,6 +331,20 @@ def test_a_plan_without_a_step():
     assert said(p) == ["line +0: SG112 `p` places no step. Cure: `flow.do(...)`."]
 
 
+def test_a_block_that_places_itself():
+    @block
+    def again(flow: Flow, order: Later[Order]) -> Later[StockReserved]:
+        return flow.do(again(order))
+
+    @plan
+    def p(flow: Flow, order: Later[Order]) -> None:
+        flow.do(again(order))
+
+    assert said(p) == [
+        "line -2: SG113 the block `again` places itself. Cure: `flow.each(...)`, or end it."
+    ]
+
+
 # --- SG2xx: who reads what ----------------------------------------------------------------------
 
 
