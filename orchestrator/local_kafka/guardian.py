@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1
 # Long enough for a broker to write its clean-shutdown markers, short enough not to be noticed.
@@ -29,6 +30,7 @@ _GRACE_S = 10
 # A forked sibling of ours may hold the pipe open for longer than the caller lives; this is how
 # soon we look whether the caller is still our parent.
 _PARENT_CHECK_S = 1.0
+_CANNOT_START = 127
 
 
 def main(log_path: str, thrown_away: str, *command: str) -> int:
@@ -36,14 +38,11 @@ def main(log_path: str, thrown_away: str, *command: str) -> int:
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Path(log_path).open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Safe: there is no second thread yet, and this thread outlives the child.
-            preexec_fn=_die_with_guardian if sys.platform == "linux" else None,  # noqa: PLW1509
-        )
+        try:
+            child = _spawn(command, log)
+        except OSError as error:
+            log.write(f"{error}\n".encode())
+            return _CANNOT_START
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     os.write(1, f"{child.pid}\n".encode())
     abandoned = threading.Event()
@@ -55,6 +54,17 @@ def main(log_path: str, thrown_away: str, *command: str) -> int:
     if abandoned.is_set() and thrown_away:
         shutil.rmtree(thrown_away, ignore_errors=True)
     return code
+
+
+def _spawn(command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # Safe: there is no second thread yet, and this thread outlives the child.
+        preexec_fn=_die_with_guardian if sys.platform == "linux" else None,  # noqa: PLW1509
+    )
 
 
 def _watch(

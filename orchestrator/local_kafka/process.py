@@ -43,6 +43,7 @@ class GuardedProcess:
         pipe = self._guardian.stdout
         line = pipe.readline() if pipe else b""
         if not line.strip().isdigit():
+            self._guardian.wait()
             self._close()
             raise LocalKafkaError(f"{command[0]} cannot be started: see {log}")
         self.pid = int(line)
