@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -134,10 +135,17 @@ def _refused(what: str, raised: guard.Raised) -> OrchestratorError:
     error = raised.error
     if isinstance(error, OrchestratorError):
         return error  # a declaration that was stopped: it says the place and the cure itself
-    told = f"{raised.summary} ({raised.file}:{raised.line})"
+    told = f"{raised.summary} ({_innermost(error)})"
     if isinstance(error, SyntaxError):
         told = f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
     return ModuleError(f"{what} cannot be imported: {told}")
+
+
+def _innermost(error: BaseException) -> str:
+    # The import system's own frames say nothing to anybody.
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen ")]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "no place"
 
 
 def _sagas(modules: Sequence[ModuleType]) -> tuple[AnySaga, ...]:

@@ -40,12 +40,17 @@ VERBS: tuple[str, ...] = (
     "graph",
     "version",
 )
-"""Every verb, in the order of `saga --help`. `dead-letters` lives in `cli/dead_letters.py`."""
+"""Every verb, in the order of `saga --help`; see `file_of` for where each lives."""
+
+
+def file_of(name: str) -> str:
+    """Name the module of a verb. One called `list` would hide the builtin from this one."""
+    return "listing" if name == "list" else name.replace("-", "_")
 
 
 def verb_named(name: str) -> Verb:
     """Load one verb's file and give its `VERB`."""
-    module = import_module(f"orchestrator.cli.{name.replace('-', '_')}")
+    module = import_module(f"orchestrator.cli.{file_of(name)}")
     verb: Verb = module.VERB
     return verb
 

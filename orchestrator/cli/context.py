@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Settings")
 
+ANSWER_S = 8.0
+"""How long a person waits to learn that Kafka does not answer; a broker that is there takes 0.1."""
 DEFAULT_FILE = "saga.toml"
 
 
@@ -181,7 +183,7 @@ class Context:
         """Questions to the cluster."""
         from orchestrator.kafka.admin import KafkaAdmin
 
-        return KafkaAdmin(self.kafka)
+        return KafkaAdmin(self.kafka, timeout_s=ANSWER_S)
 
     @cached_property
     def reader(self) -> Reader:

@@ -17,7 +17,7 @@ def _arguments(parser: ArgumentParser) -> None:
     from orchestrator.participant.settings import ParticipantSettings
 
     parser.add_argument(
-        "names", metavar="NAME", nargs="*", help="whom to be; several: a supervised process each"
+        "names", metavar="NAME", nargs="*", default=[], help="whom to be; several: a supervised process each"
     )
     parser.add_argument(
         "--all",
@@ -31,7 +31,7 @@ def _arguments(parser: ArgumentParser) -> None:
         choices=("debug", "info", "warning", "error"),
         help="of the log",
     )
-    add_settings(parser, "settings", ParticipantSettings)
+    add_settings(parser, "the participant", ParticipantSettings)
 
 
 def _run(context: Context, options: Namespace) -> Exit:

@@ -42,9 +42,9 @@ def _arguments(parser: ArgumentParser) -> None:
         choices=("debug", "info", "warning", "error"),
         help="of the log",
     )
-    add_settings(parser, "settings", WorkerSettings, skip=frozenset({"ordinal"}))
-    add_settings(parser, "settings of transactions", TransactionSettings)
-    add_settings(parser, "settings of the local store", StoreSettings)
+    add_settings(parser, "the worker", WorkerSettings, skip=frozenset({"ordinal"}))
+    add_settings(parser, "transactions", TransactionSettings)
+    add_settings(parser, "the local store", StoreSettings)
 
 
 def worker_settings(context: Context) -> WorkerSettings:
