@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -51,8 +53,26 @@ class RocksStores:
     """The stores of one worker: `<data_dir>/<instance id>/<shard>`."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
+        """Lock the folder: a second process must find out before it takes the first one's identity.
+
+        Raises ConfigurationError if another process has it, or it cannot be written.
+        """
         self._folder = folder
         self._shared = RocksShared(settings)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "worker.lock").open("ab")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"data_dir: another worker runs in {folder}; give each worker its own ordinal"
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(f"data_dir: {folder} cannot be written: {error}") from error
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        self._lock.close()
 
     def open(self, partition: int) -> ShardStore:
         """Open or make the store of a shard."""
@@ -61,7 +81,8 @@ class RocksStores:
     def set_aside(self, partition: int) -> str:
         """Keep the broken store beside the new one, for whoever wants to know why; only the last."""
         path = self._path(partition)
-        aside = path.with_name(f"{path.name}.set-aside-{time.time_ns() // 1_000_000}")
+        aside = path.with_name(f"{path.name}.set-aside")
+        shutil.rmtree(aside, ignore_errors=True)
         if path.exists():
             path.rename(aside)
         return str(aside)
@@ -149,6 +170,7 @@ def _assemble(
     log: Log,
 ) -> Worker:
     instance, participants = settings.instance_id, catalog.participants
+    local = RocksStores(settings.data_dir / instance, stores)
     admin = KafkaAdmin(kafka)
     inputs = [topics.commands, *(topics.replies(name) for name in participants)]
     others = [topics.events, topics.changelog, topics.outcomes, topics.dead_letters]
@@ -167,7 +189,7 @@ def _assemble(
         topics=inputs,
         changelog=topics.changelog,
         partitions=partitions,
-        stores=RocksStores(settings.data_dir / instance, stores),
+        stores=local,
         source=source,
         reader=ChangelogReader(kafka, instance),
         cluster=admin,

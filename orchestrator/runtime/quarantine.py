@@ -66,34 +66,38 @@ def dead_letter(
 class Bisection:
     """Narrows a failing batch down to the one input that makes it fail.
 
-    Say `failed` with the work of a batch whose transaction was refused for its content, and
-    `succeeded` after each clean one; take at most `count_max` inputs into the next.
+    Say `failed` with the work of a batch whose transaction was refused, and `succeeded` after each
+    clean one; take at most `count_max` inputs into the next.
     """
 
     def __init__(self, count_max: int) -> None:
         self._full = count_max
         self.count_max = count_max
-        self._suspect: Work | None = None
+        self._suspects: set[Work] = set()
+        """One of these makes batches fail."""
         self._failures_count = 0
+        """How often a single suspect failed by itself."""
         self.poisoned: set[Work] = set()
         """Found guilty: to be parked instead of being decided on."""
 
     def failed(self, work: Sequence[Work]) -> None:
         """Take note of a batch that failed."""
-        if len(work) > 1:
-            self.count_max = len(work) // 2
-            return
-        self.count_max = 1
-        suspect = work[0] if work else None
-        self._failures_count = self._failures_count + 1 if suspect == self._suspect else 1
-        self._suspect = suspect
-        if suspect is not None and self._failures_count >= FAILURES_MAX:
-            self.poisoned.add(suspect)
+        suspects = self._suspects.intersection(work) or set(work)
+        alone = len(work) == 1
+        self._failures_count = (
+            self._failures_count + 1 if alone and suspects == self._suspects else 0
+        )
+        self._suspects = suspects
+        if alone and self._failures_count >= FAILURES_MAX:
+            self.poisoned |= suspects
+        self._adjust()
 
     def succeeded(self, work: Sequence[Work]) -> None:
-        """Take note of a batch that was committed: grow again, gently."""
-        if self.count_max < self._full:
-            self.count_max = min(self._full, self.count_max * 2)
-            self._suspect = None
-        if self.poisoned:
+        """Take note of a batch that was committed: all in it are innocent, or parked."""
+        if self._suspects or self.poisoned:
+            self._suspects.difference_update(work)
             self.poisoned.difference_update(work)
+            self._adjust()
+
+    def _adjust(self) -> None:
+        self.count_max = max(1, len(self._suspects) // 2) if self._suspects else self._full

@@ -74,6 +74,8 @@ class Worker:
         self._busy = False
         """Whether the take-over has work to do at once."""
         self._bisection = Bisection(settings.batch_count_max)
+        self._distrust: TransactionError | None = None
+        """Why the producer must be replaced before it is used again."""
         self._failures_count = 0
         """Transactions that failed in a row."""
         self._synced_s = self._reported_s = clock.monotonic_s()
@@ -210,11 +212,10 @@ class Worker:
             shard.status = ShardStatus.RESTORING
         self._source.assign(())
         self._running = ()
-        self._begin(self._rotate_and_take_over(error, affected))
+        self._distrust = error
+        self._begin(affected)
 
-    def _rotate_and_take_over(
-        self, error: TransactionError, shards: Sequence[Shard]
-    ) -> Iterator[bool]:
+    def _replace_producer(self, error: TransactionError) -> Iterator[bool]:
         if isinstance(error, Fenced):
             # If another process has our identity, polling tells us so and ends this one.
             yield from self._wait(self._settings.fenced_patience_ms)
@@ -230,9 +231,9 @@ class Worker:
                 self._failures_count += 1
                 self._log.warning("rotation_failed", reason=type(again).__name__, text=str(again))
                 yield False
+        self._distrust = None
         self._counters.rotations_count += 1
         self._log.info("producer_rotated", reason=type(error).__name__)
-        yield from self._recovery.take_over(shards, self._ready)
 
     def _wait(self, for_ms: int) -> Iterator[bool]:
         until_s = self._clock.monotonic_s() + for_ms / 1_000
@@ -246,10 +247,10 @@ class Worker:
         if shard is None:
             raise error
         self._recovery.begin_anew(shard, "corrupt", str(error))
-        running = list(self._running)
+        running = self._running
         self._source.assign(())
         self._running = ()
-        self._begin(self._recovery.take_over(running, self._ready))
+        self._begin(running)
 
     def _fault(self, fault: ReadFault) -> None:
         where = {"topic": fault.topic, "shard": fault.partition, "offset": fault.offset}
@@ -287,17 +288,22 @@ class Worker:
             if partition not in self._shards:
                 self._shards[partition] = self._recovery.open(partition)
         if owned:
-            shards = [self._shards[partition] for partition in owned]
-            self._begin(self._recovery.take_over(shards, self._ready))
+            self._begin([self._shards[partition] for partition in owned])
 
     def _drop(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
             self._shards.pop(partition).store.close()
 
-    def _begin(self, taking_over: Iterator[bool]) -> None:
+    def _begin(self, shards: Sequence[Shard]) -> None:
+        """Take these shards over, in slices; first of all with a producer that can be trusted."""
         self._stop_taking_over()
-        self._taking_over = taking_over
+        self._taking_over = self._steps(shards)
         self._busy = True
+
+    def _steps(self, shards: Sequence[Shard]) -> Iterator[bool]:
+        if self._distrust is not None:
+            yield from self._replace_producer(self._distrust)
+        yield from self._recovery.take_over(shards, self._ready)
 
     def _stop_taking_over(self) -> None:
         taking_over, self._taking_over = self._taking_over, None

@@ -288,6 +288,7 @@ class Installation:
                 store = stores.open(partition)
                 found.update(store.items())
                 store.close()
+            stores.close()
         return found
 
     def check(self, participants, stores=None):
