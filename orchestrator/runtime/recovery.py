@@ -8,14 +8,14 @@ the changelog says whether the transaction happened, and the inputs are read aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.state import Timer, timers
-from orchestrator.errors import CorruptStore, DecodeError, Retriable, StateError
+from orchestrator.errors import CorruptStore, DecodeError, Retriable, StateError, Unreachable
 from orchestrator.kafka.base import GroupMember, Position, Reader, Source, TopicPartition
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
@@ -26,6 +26,8 @@ from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
 from orchestrator.runtime.transaction import CURSOR_KEY, Transactor
 from orchestrator.store.base import Batch, ShardStore
+
+T = TypeVar("T")
 
 TORN_RECHECK_S = 2.0
 """Before a shard is halted as torn, its committed positions are read once more after so long: a
@@ -249,24 +251,33 @@ class Recovery:
 
         Raises TransactionError: replace the producer and take over again.
         """
-        self._freshen(shards)
+        yield from self._freshen(shards)
         warm = [shard for shard in shards if shard.store.cursor() is not None]
         cold = [shard for shard in shards if shard.store.cursor() is None]
         if warm:
             yield from self._group(warm, ready)
         for shard in cold:
             # Most of the work, and who was the last owner, without keeping anybody waiting.
-            yield from self._replay(shard, self._end(shard), patient=False)
+            yield from self._replay(shard, (yield from self._end(shard)), patient=False)
         if cold:
             yield from self._group(cold, ready)
 
     # --- the steps ------------------------------------------------------------------------------
 
-    def _freshen(self, shards: Sequence[Shard]) -> None:
+    def _ask(self, question: Callable[[], T]) -> Generator[bool, None, T]:
+        """Ask the cluster again and again until it answers; the loop polls in between."""
+        while True:
+            try:
+                return question()
+            except Unreachable as error:
+                self._log.warning("cluster_unreachable", text=str(error))
+                yield False
+
+    def _freshen(self, shards: Sequence[Shard]) -> Iterator[bool]:
         """T2: a store that cannot be trusted is begun anew."""
         changelogs = [TopicPartition(self._changelog, shard.partition) for shard in shards]
-        starts = self._cluster.start_offsets(changelogs)
-        ends = self._cluster.end_offsets(changelogs)
+        starts = yield from self._ask(lambda: self._cluster.start_offsets(changelogs))
+        ends = yield from self._ask(lambda: self._cluster.end_offsets(changelogs))
         for shard, changelog in zip(shards, changelogs, strict=True):
             shard.status = ShardStatus.RESTORING
             shard.reset()
@@ -302,9 +313,9 @@ class Recovery:
     def _group(
         self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
     ) -> Iterator[bool]:
-        self._fence_dead_owners(shards)
         committed: Mapping[TopicPartition, int | None] | None = None
         while committed is None:  # T3
+            yield from self._fence_dead_owners(shards)
             committed = self._committed(shards)
             yield committed is not None
         while not self._source.group_metadata().live:
@@ -319,7 +330,7 @@ class Recovery:
                 yield from self._judge(shard, committed)  # T6
         ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
 
-    def _fence_dead_owners(self, shards: Sequence[Shard]) -> None:
+    def _fence_dead_owners(self, shards: Sequence[Shard]) -> Iterator[bool]:
         owners = set()
         for shard in shards:
             cursor = self._cursor(shard)
@@ -327,7 +338,9 @@ class Recovery:
                 owners.add(cursor.owner)
         if not owners:
             return
-        alive = {member.instance_id for member in self._cluster.members(self._settings.group)}
+        group = self._settings.group
+        members = yield from self._ask(lambda: self._cluster.members(group))
+        alive = {member.instance_id for member in members}
         for owner in sorted(owners - alive):
             self._fence(owner)
             self._counters.fenced_count += 1
@@ -340,7 +353,6 @@ class Recovery:
         except Retriable as error:
             partitions = [shard.partition for shard in shards]
             self._log.warning("waiting_for_positions", shards=partitions, text=str(error))
-            self._fence_dead_owners(shards)
             return None
 
     def _cursor(self, shard: Shard) -> Cursor | None:
@@ -352,9 +364,10 @@ class Recovery:
         except DecodeError as error:
             raise CorruptStore(f"shard {shard.partition}: cursor: {error}") from error
 
-    def _end(self, shard: Shard) -> int:
+    def _end(self, shard: Shard) -> Generator[bool, None, int]:
         changelog = TopicPartition(self._changelog, shard.partition)
-        return self._cluster.end_offsets([changelog])[changelog]
+        ends = yield from self._ask(lambda: self._cluster.end_offsets([changelog]))
+        return ends[changelog]
 
     def _restore(self, shard: Shard, until: int) -> Iterator[bool]:
         """T5, for good: a changelog that does not go with the store is read from its beginning."""
@@ -412,13 +425,14 @@ class Recovery:
         self, shard: Shard, committed: Mapping[TopicPartition, int | None]
     ) -> Iterator[bool]:
         shard.cursor = self._cursor(shard)
-        verdict = self._verdict(shard, committed)
+        verdict = yield from self._verdict(shard, committed)
         if isinstance(verdict, Halt) and verdict.reason == "torn":
             until_s = self._clock.monotonic_s() + TORN_RECHECK_S
             while self._clock.monotonic_s() < until_s:
                 yield False
             again = self._committed([shard])
-            verdict = verdict if again is None else self._verdict(shard, again)
+            if again is not None:
+                verdict = yield from self._verdict(shard, again)
         if isinstance(verdict, Halt):
             self.halt(shard, verdict)
             return
@@ -436,9 +450,10 @@ class Recovery:
 
     def _verdict(
         self, shard: Shard, committed: Mapping[TopicPartition, int | None]
-    ) -> Begin | Halt:
+    ) -> Generator[bool, None, Begin | Halt]:
         mine = [TopicPartition(topic, shard.partition) for topic in self._topics]
-        starts, ends = self._cluster.start_offsets(mine), self._cluster.end_offsets(mine)
+        starts = yield from self._ask(lambda: self._cluster.start_offsets(mine))
+        ends = yield from self._ask(lambda: self._cluster.end_offsets(mine))
         return judge(
             shard.cursor,
             {p.topic: committed[p] for p in mine},
