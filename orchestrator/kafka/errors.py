@@ -52,6 +52,13 @@ _UNREACHABLE = frozenset(
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TIMED_OUT,
         KafkaError._RESOLVE,
+        # A broker answers, but not yet the one that could: leaders and coordinators move.
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
     }
 )
 _KINDS = {
@@ -91,7 +98,7 @@ def is_end(error: KafkaError) -> bool:
 
 
 def is_unreachable(error: KafkaError) -> bool:
-    """Whether no broker answered at all."""
+    """Whether no broker that could have answered did."""
     return error.code() in _UNREACHABLE
 
 

@@ -80,8 +80,9 @@ class TransactionalSink:
     def begin(self) -> None:
         """Open a transaction."""
         producer = self._live()
-        # Troubles of the quiet time before say nothing about this transaction.
-        producer.poll(0)
+        # Troubles of the quiet time before say nothing about this transaction. A fatal one is
+        # raised by the poll itself.
+        self._call("beginning a transaction", lambda _: producer.poll(0))
         self._troubles.clear()
         self._offsets = {}
         self._call("beginning a transaction", lambda _: producer.begin_transaction())
@@ -157,19 +158,21 @@ class TransactionalSink:
         """Drop the producer without ending its transaction."""
         self._drop()
 
-    def _call(self, doing: str, step: Callable[[float], None]) -> None:
+    def _call(self, doing: str, step: Callable[[float], object]) -> None:
         """Run one call of the client library, again while it is retriable, within the budget."""
         deadline_s = time.monotonic() + self._budget_s
         while True:
             left_s = max(deadline_s - time.monotonic(), 0.001)
             try:
-                return step(left_s)
+                step(left_s)
             except KafkaException as error:
                 raised = _raised(error, doing)
                 if not isinstance(raised, Retriable):
                     raise raised from error
                 if time.monotonic() >= deadline_s:
                     raise Doubtful(f"gave up after {self._budget_s:.0f} s: {raised}") from error
+            else:
+                return
 
     def _live(self) -> Producer:
         if self._producer is None:
