@@ -279,7 +279,7 @@ class LocalKafka:
                 self._check_alive(deadline)
         servers = ",".join(node.address for node in running)
         probe.wake_transaction_coordinator(servers)
-        while not probe.group_coordinators_answer(servers):
+        while not probe.group_coordinator_answers(servers):
             self._check_alive(deadline)
         self._report(Phase.READY, self.bootstrap_servers, len(running), len(running))
 
