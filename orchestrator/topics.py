@@ -42,6 +42,10 @@ class Topics:
         """Where a participant reads its step commands."""
         return self._named(f"{participant}.commands", participant)
 
+    def participant_dead_letters(self, participant: str) -> str:
+        """Where a participant puts records that it cannot obey: its own, as its rights are."""
+        return self._named(f"{participant}.dead-letters", participant)
+
     def _named(self, name: str, participant: str) -> str:
         if not is_id(participant):
             raise ConfigurationError(
@@ -111,6 +115,7 @@ def specs(
     """How every topic must be, those of `participants` included."""
     names = sorted(set(participants))
     inputs = _deleted(settings.inputs_retention_ms)
+    dead = _deleted(settings.dead_letters_retention_ms)
     shaped = {
         topics.commands: inputs,
         **{topics.replies(name): inputs for name in names},
@@ -118,8 +123,9 @@ def specs(
         topics.changelog: _changelog(settings),
         topics.outcomes: _deleted(settings.outcomes_retention_ms)
         | {"cleanup.policy": "compact,delete"},
-        topics.dead_letters: _deleted(settings.dead_letters_retention_ms),
+        topics.dead_letters: dead,
         **{topics.participant_commands(name): inputs for name in names},
+        **{topics.participant_dead_letters(name): dead for name in names},
     }
     common = {
         "min.insync.replicas": str(settings.in_sync_min),

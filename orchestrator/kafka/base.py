@@ -234,6 +234,9 @@ class Admin(Protocol):
     def topics(self, names: Sequence[str]) -> Mapping[str, TopicState]:
         """Those of these topics that exist."""
 
+    def partitions(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Number of partitions of those of these topics that exist; asks for no configuration."""
+
     def create(self, specs: Sequence[TopicSpec]) -> None:
         """Create topics; one that exists already is no error."""
 

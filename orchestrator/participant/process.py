@@ -93,11 +93,6 @@ def stop_on_signals() -> Callable[[], bool]:
     return asked.is_set
 
 
-def dead_letters_topic(participant: str) -> str:
-    """Where a participant puts records that it cannot obey: its own, as are its rights."""
-    return f"{participant}.dead-letters"
-
-
 def group(topics: Topics, participant: str) -> str:
     """The consumer group of a participant."""
     return f"{topics.prefix}.participant.{participant}"
@@ -106,8 +101,8 @@ def group(topics: Topics, participant: str) -> str:
 def _topics(kafka: KafkaSettings, topics: Topics, name: str) -> tuple[str, str, str, int]:
     # Names of commands, replies and (if it is there) dead letters; partitions of the replies.
     commands, replies = topics.participant_commands(name), topics.replies(name)
-    letters = dead_letters_topic(name)
-    found = KafkaAdmin(kafka).topics([commands, replies, letters])
+    letters = topics.participant_dead_letters(name)
+    found = KafkaAdmin(kafka).partitions([commands, replies, letters])
     missing = [topic for topic in (commands, replies) if topic not in found]
     if missing:
         raise ConfigurationError(
@@ -116,7 +111,7 @@ def _topics(kafka: KafkaSettings, topics: Topics, name: str) -> tuple[str, str, 
     if letters not in found:
         _log.warning("no_dead_letters", topic=letters, text="refused records are only logged")
         letters = ""
-    return commands, replies, letters, found[replies].partitions
+    return commands, replies, letters, found[replies]
 
 
 def _inlet(

@@ -42,6 +42,7 @@ def test_names_are_under_the_prefix_but_for_the_participants_own():
         "acme.outcomes",
         "acme.dead-letters",
         "bank.commands",
+        "bank.dead-letters",
     ]
 
 

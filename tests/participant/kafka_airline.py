@@ -95,7 +95,7 @@ def main(servers, prefix, directory, kind, ordinal):
         topics=Topics(prefix),
         settings=ParticipantSettings(
             ledger_directory=Path(directory),
-            commands_count_max=50,
+            commands_count_max=20,
             participant_ordinal=int(ordinal),
         ),
         codec=RecordCodec(),
