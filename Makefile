@@ -57,7 +57,7 @@ check: $(VENV)/dev.stamp ## Format, lint, types, definitions, schemas and the fa
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/saga check --modules sagas
-	$(BIN)/saga schemas --check --modules sagas
+	$(BIN)/saga schemas check --modules sagas
 	$(BIN)/pytest -q -m "not system"
 
 format: $(VENV)/dev.stamp ## Format the code and mend what the linter can
