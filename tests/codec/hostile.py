@@ -59,9 +59,20 @@ INT, LONG, ENUM = (
     compile_schema(schema)
     for schema in ("int", "long", {"type": "enum", "name": "E", "symbols": ["a", "b"]})
 )
-STRING, BOOLEAN, DOUBLE, UNION, ARRAY, MAP = (
+RECORD, BYTES, STRING, BOOLEAN, DOUBLE, UNION, ARRAY, MAP = (
     compile_schema(schema)
     for schema in (
+        {
+            "type": "record",
+            "name": "R",
+            "fields": [
+                {"name": "text", "type": "string"},
+                {"name": "small", "type": "int"},
+                {"name": "large", "type": "long"},
+                {"name": "last", "type": "bytes"},
+            ],
+        },
+        "bytes",
         "string",
         "boolean",
         "double",
@@ -86,6 +97,18 @@ TABLE = [
     ("map key twice", MAP, b"\x04\x02a\x02\x02a\x02\x00", "malformed_record"),
     ("string length 2^40", STRING, b"\x80\x80\x80\x80\x80\x80\x01x", "malformed_record"),
     ("string length -1", STRING, b"\x01x", "malformed_record"),
+    ("bytes length -1", BYTES, b"\x01x", "malformed_record"),
+    ("a field's length 2^40", RECORD, b"\x80\x80\x80\x80\x80\x80\x01x", "malformed_record"),
+    ("a field's length -1", RECORD, b"\x01\x00\x00\x00", "malformed_record"),
+    ("a last field cut short", RECORD, b"\x02a\x00\x02\x04x", "malformed_record"),
+    ("a first field cut short", RECORD, b"\x04a", "malformed_record"),
+    (
+        "a field of 2^40 where 32 bits fit",
+        RECORD,
+        b"\x00\x80\x80\x80\x80\x80\x80\x01",
+        "out_of_range",
+    ),
+    ("bad UTF-8 in a field", RECORD, b"\x02\xff", "malformed_record"),
     ("bad UTF-8", STRING, b"\x02\xff", "malformed_record"),
     ("half a character in UTF-8", STRING, b"\x06\xed\xa0\x80", "malformed_record"),
     ("trailing bytes", LONG, b"\x02\x02", "trailing_bytes"),

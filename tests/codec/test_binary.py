@@ -27,6 +27,8 @@ def test_what_is_refused(codec, data, reason):
     ("schema", "data", "value"),
     [
         ("long", b"\x01", -1),
+        ("boolean", b"\x00", False),
+        ("boolean", b"\x01", True),
         ("long", b"\xff" * 9 + b"\x01", -(2**63)),
         ("long", b"\xfe" + b"\xff" * 8 + b"\x01", 2**63 - 1),
         ("int", b"\xff\xff\xff\xff\x0f", -(2**31)),
@@ -38,7 +40,9 @@ def test_what_is_refused(codec, data, reason):
     ],
 )
 def test_what_is_read(schema, data, value):
-    assert compile_schema(schema).decode(data) == value
+    codec = compile_schema(schema)
+    assert codec.decode(data) == value
+    assert codec.decode(codec.encode(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -97,3 +101,32 @@ def test_types_that_are_not_used(schema):
 def test_equal_maps_give_equal_bytes():
     codec = compile_schema(MAP)
     assert codec.encode({"a": 1, "b": 2}) == codec.encode({"b": 2, "a": 1})
+
+
+class Counted(bytes):
+    """Bytes that count how often one of them is looked at."""
+
+    looks_count = 0
+
+    def __getitem__(self, at):
+        self.looks_count += 1
+        return super().__getitem__(at)
+
+
+def test_a_number_without_end_is_given_up_after_ten_bytes():
+    # Without a limit a megabyte of it would cost minutes: the number grows with each byte.
+    data = Counted(b"\xff" * 1_000_000)
+    with pytest.raises(DecodeError, match="more than 64 bits"):
+        compile_schema("long").decode(data)
+    assert data.looks_count <= 12
+
+
+def test_a_float_is_no_number_even_if_the_same_number_was_written_before():
+    record = {"type": "record", "name": "R", "fields": [{"name": "x", "type": "long"}]}
+    for codec, one, other in (
+        (compile_schema("long"), 5_000, 5_000.0),
+        (compile_schema(record), (5_000,), (5_000.0,)),
+    ):
+        codec.encode(one)
+        with pytest.raises(WRITE_ERRORS):
+            codec.encode(other)

@@ -191,6 +191,11 @@ def test_a_wrong_value_names_the_field(payloads, value, text):
     assert text in caught.value.text
 
 
+def test_more_items_than_can_be_read_are_not_written(payloads):
+    with pytest.raises(MalformedPayload, match="65537 items"):
+        payloads.encode((0,) * 65_537, tuple[int, ...])
+
+
 def test_a_subclass_is_not_cut_down_silently(payloads):
     @dataclass(frozen=True)
     class More(Guest):

@@ -22,6 +22,7 @@ def payload(name, *fields):
 
 
 GUEST = payload("Guest", ("name", str))
+PAIR = payload("Pair", ("first", GUEST), ("second", GUEST))
 TRIP_1 = payload("Trip", ("guest", GUEST), ("city", str))
 TRIP_2 = payload("Trip", ("guest", GUEST), ("city", str), ("nights", int, 1))
 TRIP_3 = payload("Trip", ("guest", GUEST), ("city", str), ("nights", int))
@@ -152,6 +153,7 @@ NARROW = StrEnum("Cabin", {"A": "a"})
         (("x", str), ("y", str, ""), ""),
         (("x", GUEST), ("x", GUEST), ""),
         (("x", GUEST), ("x", GUEST | None, None), ""),
+        (("x", PAIR), ("x", PAIR), ""),
         (("x", float), ("x", int), "x was a double, and cannot be read as a long"),
         (("x", str | None), ("x", str), "x was a null, and cannot be read as a string"),
         (("x", int), ("x", str | None), "x was a long, which none of its types reads now"),

@@ -251,7 +251,8 @@ STEP = {
         ({"statuses": b"\x0d", "steps": []}, "out_of_range"),
         ({"statuses": b"\x00", "steps": [STEP | {"step": 1}]}, "out_of_range"),
         ({"statuses": b"\x00", "steps": [STEP | {"step": -1}]}, "out_of_range"),
-        ({"statuses": b"\x00\x00", "steps": [STEP, STEP]}, "malformed_record"),
+        ({"statuses": b"\x00", "steps": [STEP, STEP | {"attempt": 2}]}, "malformed_record"),
+        ({"statuses": b"\x00\x00", "steps": [STEP | {"step": 1}, STEP]}, "malformed_record"),
         ({"statuses": b"\x00", "steps": [STEP | {"attempt": 0}]}, "malformed_record"),
     ],
 )
