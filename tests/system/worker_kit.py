@@ -21,6 +21,7 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Reply, StepCommand
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import ReplyOutcome, StartSaga
+from orchestrator.errors import Unreachable
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import Position, TopicPartition, TopicSpec
 from orchestrator.kafka.changelog import ChangelogReader
@@ -75,7 +76,20 @@ class Installation:
             [TopicSpec(name, partitions, 1, delete) for name in plain]
             + [TopicSpec(t.changelog, partitions, 1, compact)]
         )
+        everywhere = [
+            TopicPartition(name, number)
+            for name in [*plain, t.changelog]
+            for number in range(partitions)
+        ]
+        wait_until(lambda: self.led(everywhere), "a leader for each partition")
         self.producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 2})
+
+    def led(self, partitions):
+        """Whether each of these new partitions answers."""
+        try:
+            return self.admin.end_offsets(partitions)
+        except Unreachable:
+            return None
 
     # --- clients --------------------------------------------------------------------------------
 
