@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 
 from orchestrator.codec.envelope import Envelope
 from orchestrator.errors import ConfigurationError, StateError
@@ -17,6 +18,7 @@ from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, read_f
 
 _BATCH_COUNT = 1_000
 _WAIT_S = 0.1
+_LEADERS_S = 2.0
 
 
 class ChangelogReader:
@@ -43,6 +45,8 @@ class ChangelogReader:
         if start.offset >= until:
             return
         first = start.offset or OFFSET_BEGINNING
+        if first == OFFSET_BEGINNING:
+            self._learn_leaders(start.topic)
         self._consumer.assign(
             [confluent_kafka.TopicPartition(start.topic, start.partition, first)]
         )
@@ -60,6 +64,12 @@ class ChangelogReader:
     def close(self) -> None:
         """Release connections."""
         self._consumer.close()
+
+    def _learn_leaders(self, topic: str) -> None:
+        # Asked where an unknown partition begins, the library looks for its leader and asks again
+        # after 500 ms. Known beforehand, it takes 5.
+        with suppress(KafkaException):  # brokers that are away show when reading
+            self._consumer.list_topics(topic, timeout=_LEADERS_S)
 
     def _take(self) -> list[Any]:
         first = self._consumer.poll(_WAIT_S)
