@@ -91,7 +91,8 @@ class AvroPayloads:
 
     def read(self, data: bytes, kind: Any, /) -> Any:
         """Decode a value that may also be JSON. Raises as `accept`."""
-        if data[:1] and data[0] in _JSON_BEGINS:
+        # Only a payload's bytes are told from JSON by their beginning; a bare text may begin so too.
+        if data[:1] and data[0] in _JSON_BEGINS and isinstance(kind_of(kind), Record):
             return from_plain(json.loads(data), kind)
         return self.decode(data, kind)
 

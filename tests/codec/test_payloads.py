@@ -78,6 +78,7 @@ def payloads():
         (True, bool),
         (7, int),
         ("x", str),
+        ("sixteen letters.", str),
         (1.5, float),
         (b"x", bytes),
         ((Guest("Ann"), Guest("Bob")), tuple[Guest, ...]),
