@@ -64,7 +64,7 @@ class Ledger(Protocol):
         ...
 
     def forget(self, operation: str) -> None:
-        """Take an entry out again. One that is not there is no error."""
+        """Take a BEGUN entry out again. One that is not there is no error."""
         ...
 
     def open_step(self) -> None:

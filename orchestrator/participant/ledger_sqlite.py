@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.errors import ConfigurationError, CorruptStore
+from orchestrator.errors import ConfigurationError, CorruptStore, Fenced
 from orchestrator.guard import Raised, call
-from orchestrator.participant.ledger import Entry
+from orchestrator.participant.ledger import BEGUN, Entry
 
 T = TypeVar("T")
 BUSY_MS = 30_000
@@ -26,6 +26,17 @@ _COLUMNS = "operation, outcome, doubtful, applied_count, at_ms, text, payload"
 # `commit` is compiled, and refused, on its own.
 _BEGIN = "begin immediate -- ledger"
 _COMMIT = "commit -- ledger"
+_ROLLBACK = "rollback -- ledger"
+# An answer for good is never replaced, whoever wrote it: a process that was thrown out of the group
+# and does not know it yet would otherwise apply a second time what its heir has applied.
+_WRITE = f"""
+insert into saga_ledger ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)
+on conflict do update set outcome = excluded.outcome, doubtful = excluded.doubtful,
+    applied_count = excluded.applied_count, at_ms = excluded.at_ms, text = excluded.text,
+    payload = excluded.payload
+where saga_ledger.outcome = {BEGUN}
+"""  # noqa: S608  # constants
+_FORGET = f"delete from saga_ledger where operation = ? and outcome = {BEGUN}"  # noqa: S608
 
 
 class SqliteLedger:
@@ -44,6 +55,7 @@ class SqliteLedger:
             raise ConfigurationError(f"there is no ledger at {path}")
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._in_handler = False
+        self._recorded: dict[str, Entry | None] = {}
         self.handle: sqlite3.Connection = self._checked(
             # Several threads use it in turn, each under the caller's lock.
             lambda: sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -57,7 +69,9 @@ class SqliteLedger:
 
     def find(self, operation: str) -> Entry | None:
         """See Ledger."""
-        row = self._begun(
+        if operation in self._recorded:
+            return self._recorded[operation]
+        row = self._execute(
             f"select {_COLUMNS} from saga_ledger where operation = ?",  # noqa: S608  # constant
             (operation,),
         ).fetchone()
@@ -65,19 +79,18 @@ class SqliteLedger:
 
     def record(self, entry: Entry) -> None:
         """See Ledger."""
-        self._begun(
-            f"insert or replace into saga_ledger ({_COLUMNS})"  # noqa: S608  # constant
-            " values (?, ?, ?, ?, ?, ?, ?)",
-            entry,
-        )
+        # Kept back until the commit: a handler with effects elsewhere may take long, and must not
+        # hold the file's only write lock meanwhile.
+        self._recorded[entry.operation] = entry
 
     def forget(self, operation: str) -> None:
         """See Ledger."""
-        self._begun("delete from saga_ledger where operation = ?", (operation,))
+        self._recorded[operation] = None
 
     def open_step(self) -> None:
         """See Ledger."""
-        self._begun("savepoint handler")
+        self._begin()
+        self._execute("savepoint handler")
         self._in_handler = True
 
     def close_step(self, *, keep: bool) -> None:
@@ -92,7 +105,16 @@ class SqliteLedger:
         self._execute("release handler")
 
     def commit(self) -> None:
-        """See Ledger."""
+        """See Ledger. Raises Fenced if another process has answered one of these meanwhile."""
+        recorded, self._recorded = self._recorded, {}
+        if recorded:
+            self._begin()
+        for operation, entry in recorded.items():
+            if entry is None:
+                self._execute(_FORGET, (operation,))
+            elif self._execute(_WRITE, entry).rowcount != 1:
+                self._execute(_ROLLBACK)
+                raise Fenced(f"another process has answered {operation} meanwhile")
         if self.handle.in_transaction:
             self._execute(_COMMIT)
 
@@ -107,10 +129,9 @@ class SqliteLedger:
         """See Ledger."""
         self.handle.close()
 
-    def _begun(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+    def _begin(self) -> None:
         if not self.handle.in_transaction:
             self._execute(_BEGIN)
-        return self._execute(statement, values)
 
     def _execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         return self._checked(lambda: self.handle.execute(statement, values))

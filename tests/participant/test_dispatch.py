@@ -11,6 +11,7 @@ from orchestrator.core.commands import ReplyOutcome
 from orchestrator.definition.payload import Done
 from orchestrator.participant import Operation, RetryLater, Transaction
 from orchestrator.participant.ledger import BEGUN, FAILED, SUCCEEDED
+from orchestrator.participant.ledger_sqlite import SqliteLedger
 
 DO, UNDO = ReserveSeat("LH1"), CancelSeat("LH1")
 OK, NO, AGAIN = ReplyOutcome.SUCCEEDED, ReplyOutcome.FAILED, ReplyOutcome.RETRY
@@ -398,8 +399,6 @@ def test_done_and_undone_inside(inner):
 
 @pytest.mark.parametrize("statement", ["commit", "rollback", "COMMIT", "end", "commit -- ledger"])
 def test_a_handler_cannot_end_the_ledgers_transaction(tmp_path, statement):
-    from orchestrator.participant.ledger_sqlite import SqliteLedger  # noqa: PLC0415
-
     @ReserveSeat.handler
     def reserve(command: ReserveSeat, db: sqlite3.Connection) -> SeatReserved | SoldOut:
         db.execute("create table if not exists mine (x)")
@@ -412,6 +411,34 @@ def test_a_handler_cannot_end_the_ledgers_transaction(tmp_path, statement):
     good = bench.record(ReserveSeat("LH2"), saga="good")
     assert outcomes(bench.ask(good, bench.record(DO))) == [OK, AGAIN]
     assert bench.ledger.handle.execute("select count(*) from mine").fetchone() == (1,)
+    bench.ledger.close()
+
+
+def test_a_handler_with_effects_elsewhere_holds_no_lock(tmp_path):
+    @ReserveSeat.handler
+    def reserve(_command: ReserveSeat) -> SeatReserved | SoldOut:
+        other = sqlite3.connect(tmp_path / "ledger", timeout=0.1)
+        with other:
+            other.execute("create table if not exists mine (x)")
+            other.execute("insert into mine values (1)")
+        other.close()
+        return SeatReserved("1A")
+
+    bench = Bench(SqliteLedger(tmp_path / "ledger"), [reserve])
+    assert outcomes(bench.ask(*[bench.record(DO, saga=f"s{n}") for n in range(3)])) == [OK] * 3
+    bench.ledger.close()
+
+
+def test_with_connection_is_refused(tmp_path):
+    @ReserveSeat.handler
+    def reserve(_command: ReserveSeat, db: sqlite3.Connection) -> SeatReserved | SoldOut:
+        with db:
+            db.execute("create table mine (x)")
+        return SeatReserved("1A")
+
+    bench = Bench(SqliteLedger(tmp_path / "ledger"), [reserve])
+    (reply,) = bench.ask(bench.record(DO))
+    assert (reply.outcome, "not authorized" in reply.text) == (AGAIN, True)
     bench.ledger.close()
 
 

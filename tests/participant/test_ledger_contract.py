@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from orchestrator.errors import ConfigurationError, CorruptStore
+from orchestrator.errors import ConfigurationError, CorruptStore, Fenced
 from orchestrator.participant import ledger_bytes
 from orchestrator.participant.ledger import BEGUN, FAILED, SUCCEEDED, Entry
 from orchestrator.participant.ledger_rocks import RocksLedger
@@ -43,13 +43,15 @@ def test_what_is_committed_survives_and_the_rest_does_not(open_ledger):
     assert again.find(MARK.operation) is None
 
 
-def test_a_committed_entry_can_be_forgotten(open_ledger):
+def test_a_committed_mark_can_be_replaced_and_forgotten(open_ledger):
     ledger = open_ledger()
-    ledger.record(DONE)
+    for mark in (MARK, MARK._replace(doubtful=True)):
+        ledger.record(mark)
+        ledger.commit()
+        assert ledger.find(MARK.operation) == mark
+    ledger.forget(MARK.operation)
     ledger.commit()
-    ledger.forget(DONE.operation)
-    ledger.commit()
-    assert ledger.find(DONE.operation) is None
+    assert ledger.find(MARK.operation) is None
     assert list(ledger.entries()) == []
 
 
@@ -203,5 +205,24 @@ def test_two_processes_may_share_a_sqlite_ledger(tmp_path):
     one.commit()
     assert two.find(DONE.operation) == DONE
     two.commit()
+    one.close()
+    two.close()
+
+
+def test_of_two_processes_only_one_answers_and_applies(tmp_path):
+    one, two = (SqliteLedger(tmp_path / "ledger") for _ in range(2))
+    one.handle.execute("create table mine (x)")
+    for ledger in (one, two):
+        assert ledger.find(DONE.operation) is None
+    for ledger in (one, two):
+        ledger.open_step()
+        ledger.handle.execute("insert into mine values (1)")
+        ledger.close_step(keep=True)
+        ledger.record(DONE)
+        if ledger is one:
+            ledger.commit()
+    with pytest.raises(Fenced, match=DONE.operation):
+        two.commit()
+    assert one.handle.execute("select count(*) from mine").fetchone() == (1,)
     one.close()
     two.close()
