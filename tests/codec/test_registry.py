@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import urllib.request
+import warnings
 from contextlib import closing
 from dataclasses import make_dataclass
 
@@ -66,6 +67,31 @@ def test_a_strangers_schema_of_the_same_record_is_found_by_its_id(registry):
     body = RecordCodec().encode_command(SAMPLES["StartSaga"])[10:]
     data = b"\x00" + schema_id.to_bytes(4, "big") + body
     assert RecordCodec(registry).decode_command(data) == SAMPLES["StartSaga"]
+
+
+def test_another_client_of_the_registry_starts_sagas_and_reads_outcomes(registry, schema_registry):
+    with warnings.catch_warnings(record=True):
+        from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415
+        from confluent_kafka.schema_registry.avro import (  # noqa: PLC0415
+            AvroDeserializer,
+            AvroSerializer,
+        )
+        from confluent_kafka.serialization import (  # noqa: PLC0415
+            MessageField,
+            SerializationContext,
+        )
+    codec, start = RecordCodec(registry), SAMPLES["StartSaga"]
+    with closing(SchemaRegistryClient({"url": schema_registry.url})) as client:
+        write = AvroSerializer(client, json.dumps(engine_schemas()["StartSaga"].document))
+        commands = SerializationContext("saga.commands", MessageField.VALUE)
+        fields = {"saga": start.saga_id, **start._asdict()}
+        del fields["saga_id"]
+        assert codec.decode_command(write(fields, commands)) == start
+        outcome = SAMPLES["Outcome"]
+        outcomes = SerializationContext("saga.outcomes", MessageField.VALUE)
+        assert (
+            AvroDeserializer(client)(codec.encode_outcome(outcome), outcomes) == outcome._asdict()
+        )
 
 
 def test_an_id_that_the_registry_does_not_have(registry):
