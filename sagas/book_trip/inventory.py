@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WALLET_CENTS = 300_000
 """What each traveller can spend in all."""
@@ -43,14 +43,10 @@ def has_schedule() -> bool:
 
 def schedule() -> Iterator[Departure]:
     """Every departure in the order of the data. Empty without the data."""
-    folder = _data()
-    if folder is None:
-        return
-    with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
-        name = next(entry for entry in archive.namelist() if entry.endswith("flights.csv"))
-        with archive.open(name) as file:
-            for row in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8")):
-                yield _departure(row)
+    for row in _rows("tailnum", "distance"):
+        flight, city, date, cancelled, aircraft, distance = row
+        aircraft = "" if aircraft in NO_DEPARTURE else aircraft
+        yield Departure(flight, aircraft, city, date, int(float(distance)), cancelled)
 
 
 def seats_of(aircraft: str) -> int:
@@ -81,11 +77,11 @@ def _calendar() -> _Calendar:
     cancelled: set[str] = set()
     arrivals: Counter[str] = Counter()
     days: set[str] = set()
-    for departure in schedule():
-        days.add(departure.date)
-        arrivals[departure.city] += 1
-        if departure.cancelled:
-            cancelled.add(departure.flight)
+    for flight, city, date, stays, *_ in _rows():
+        days.add(date)
+        arrivals[city] += 1
+        if stays:
+            cancelled.add(flight)
     rooms = {
         city: max(1, int(count / len(days) * ROOMS_SHARE)) for city, count in arrivals.items()
     }
@@ -109,14 +105,25 @@ def _data() -> Path | None:
     return Path(spec.origin).parent / "data"
 
 
-def _departure(row: dict[str, str]) -> Departure:
-    date = f"{row['year']}-{int(row['month']):02}-{int(row['day']):02}"
-    aircraft = "" if row["tailnum"] in NO_DEPARTURE else row["tailnum"]
-    return Departure(
-        flight=f"{row['carrier']}{row['flight']}-{row['origin']}-{date}",
-        aircraft=aircraft,
-        city=row["dest"],
-        date=date,
-        distance_miles=int(float(row["distance"])),
-        cancelled=row["dep_time"] in NO_DEPARTURE,
-    )
+def _rows(*more: str) -> Iterator[tuple[Any, ...]]:
+    """Flight, city, date, whether it was cancelled, and `more` columns, of each row.
+
+    Read by position: the whole year must be read before the first answer.
+    """
+    folder = _data()
+    if folder is None:
+        return
+    with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
+        name = next(entry for entry in archive.namelist() if entry.endswith("flights.csv"))
+        with archive.open(name) as file:
+            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8"))
+            columns = {column: at for at, column in enumerate(next(reader))}
+            year, month, day = (columns[part] for part in ("year", "month", "day"))
+            carrier, number, origin = (columns[part] for part in ("carrier", "flight", "origin"))
+            city, departed = columns["dest"], columns["dep_time"]
+            others = [columns[column] for column in more]
+            for row in reader:
+                date = f"{row[year]}-{row[month]:0>2}-{row[day]:0>2}"
+                flight = f"{row[carrier]}{row[number]}-{row[origin]}-{date}"
+                cancelled = row[departed] in NO_DEPARTURE
+                yield flight, row[city], date, cancelled, *(row[other] for other in others)
