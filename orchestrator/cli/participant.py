@@ -17,7 +17,11 @@ def _arguments(parser: ArgumentParser) -> None:
     from orchestrator.participant.settings import ParticipantSettings
 
     parser.add_argument(
-        "names", metavar="NAME", nargs="*", default=[], help="whom to be; several: a supervised process each"
+        "names",
+        metavar="NAME",
+        nargs="*",
+        default=[],
+        help="whom to be; several: a supervised process each",
     )
     parser.add_argument(
         "--all",

@@ -98,7 +98,7 @@ def _tell(context: Context, found: list[Replayed]) -> None:
     context.out.document(
         {
             "ok": count == 0,
-            "partitions": [one._asdict() | {"differences": None} for one in found],
+            "partitions": [_partition_json(one) for one in found],
             "differences_count": count,
             "differences": [_difference_json(difference) for difference in differences],
         }
@@ -136,6 +136,10 @@ def _tell(context: Context, found: list[Replayed]) -> None:
         return
     context.out.line(f"{count} differences. The first:")
     _show_difference(context, differences[0])
+
+
+def _partition_json(one: Replayed) -> dict[str, Any]:
+    return {name: value for name, value in one._asdict().items() if name != "differences"}
 
 
 def _difference_json(difference: Difference) -> dict[str, Any]:
