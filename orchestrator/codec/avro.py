@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import (
     SchemaParseException,
     UnknownType,
@@ -106,7 +107,7 @@ def resolve(body: bytes, writer: Schema, reader: Schema) -> bytes:
     try:
         value = fastavro.schemaless_reader(io.BytesIO(body), writer.parsed, reader.parsed)
         fastavro.schemaless_writer(out, reader.parsed, value)
-    except (*_RESOLUTION_ERRORS, fastavro.read.SchemaResolutionError) as error:
+    except (*_RESOLUTION_ERRORS, SchemaResolutionError) as error:
         raise refuse("wrong_record", f"{writer} does not resolve to {reader}: {error}") from error
     return out.getvalue()
 

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-from codec_values import SAMPLES, decode, encode
+from codec_values import METHODS, SAMPLES, decode, encode
 
 from orchestrator.codec.binary import compile_schema
 from orchestrator.codec.payloads import AvroPayloads
@@ -130,12 +130,17 @@ TABLE = [
 ]
 
 
-def reason_of(read, data):
-    """Decode; the reason of the refusal, or 'value'. Anything else that is raised ends the process."""
+def reason_of(read, data, write=None):
+    """Decode; the reason of the refusal, or 'value'. Anything else that is raised ends the process.
+
+    What was read must be a value like any other: written and read again, it is the same.
+    """
     try:
-        read(data)
+        value = read(data)
     except DecodeError as error:
         return error.reason
+    if write is not None:
+        assert read(write(value)) == value, data.hex()
     return "value"
 
 
@@ -193,21 +198,41 @@ def mutated(random_, data):
 def fuzz(rounds, seed):
     random_ = random.Random(seed)
     readers = [
-        (encode(CODEC, name, value), lambda data, name=name: decode(CODEC, name, data))
+        (
+            encode(CODEC, name, value),
+            lambda data, name=name: decode(CODEC, name, data),
+            # What any command may turn into is written by its own type.
+            CODEC.encode_command
+            if METHODS[name] == "command"
+            else lambda value, name=name: encode(CODEC, name, value),
+        )
         for name, value in SAMPLES.items()
     ]
-    readers.append((PAYLOADS.encode(VALID, Hostile), lambda d: PAYLOADS.decode(d, Hostile)))
-    readers.append((b'{"flags": [], "x": 1}', lambda d: PAYLOADS.accept(d, Hostile)))
-    readers.append((b'{"cancel": "s", "actor": "a", "reason": "\\u00e9"}', CODEC.decode_command))
+    payload = (
+        lambda data: PAYLOADS.read(data, Hostile),
+        lambda value: PAYLOADS.encode(value, Hostile),
+    )
+    readers += [
+        (PAYLOADS.encode(VALID, Hostile), *payload),
+        (
+            json.dumps(PAYLOADS.to_json(PAYLOADS.encode(VALID, Hostile), Hostile)).encode(),
+            *payload,
+        ),
+        (
+            b'{"cancel": "s", "actor": "a", "reason": "\\u00e9"}',
+            CODEC.decode_command,
+            CODEC.encode_command,
+        ),
+    ]
     reasons, slowest_s = {}, 0.0
     for number in range(rounds):
-        valid, read = readers[number % len(readers)]
+        valid, read, write = readers[number % len(readers)]
         keep = 10 if valid[:1] == b"\xc3" and random_.random() < 0.9 else 0
         data = valid[:keep] + mutated(random_, valid[keep:])
         if number % 7 == 0:
             data = valid[:keep] + random_.randbytes(random_.randint(0, 200))
         began = time.process_time()
-        reason = reason_of(read, data)
+        reason = reason_of(read, data, write)
         slowest_s = max(slowest_s, time.process_time() - began)
         reasons[reason] = reasons.get(reason, 0) + 1
     return reasons, slowest_s
