@@ -20,6 +20,7 @@ from orchestrator.settings import Secret, Settings, allowed_range, flag, section
 
 CLASSES = (
     "orchestrator.cli.settings:ProgramSettings",
+    "orchestrator.cli.settings:RegistrySettings",
     "orchestrator.kafka.settings:KafkaSettings",
     "orchestrator.topics:TopicSettings",
     "orchestrator.runtime.settings:WorkerSettings",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -71,7 +72,7 @@ class KafkaAdmin:
             request_timeout=self._timeout_s,
         )
         for name, future in futures.items():
-            self._answer(future, f"creating {name}", allowed=KafkaError.TOPIC_ALREADY_EXISTS)
+            self._answer(future, f"creating {name}", allowed=(KafkaError.TOPIC_ALREADY_EXISTS,))
 
     def alter(self, name: str, config: Mapping[str, str]) -> None:
         """Set these values of a topic, and no others."""
@@ -109,22 +110,27 @@ class KafkaAdmin:
     def _offsets(
         self, partitions: Sequence[TopicPartition], which: Any, name: str
     ) -> Mapping[TopicPartition, int]:
-        if not partitions:
-            return {}
-        asked = {confluent_kafka.TopicPartition(*pair): which for pair in partitions}
-        futures = self._client.list_offsets(asked, request_timeout=self._timeout_s)
-        return {
-            TopicPartition(key.topic, key.partition): self._answer(
-                future, f"reading the {name} of {key.topic}/{key.partition}"
-            ).offset
-            for key, future in futures.items()
-        }
+        found: dict[TopicPartition, int] = {}
+        until_s = time.monotonic() + self._timeout_s
+        while left := [pair for pair in partitions if pair not in found]:
+            asked = {confluent_kafka.TopicPartition(*pair): which for pair in left}
+            futures = self._client.list_offsets(asked, request_timeout=self._timeout_s)
+            is_late = time.monotonic() > until_s
+            for key, future in futures.items():
+                doing = f"reading the {name} of {key.topic}/{key.partition}"
+                answer = self._answer(future, doing, () if is_late else errors.STALE)
+                if answer is None:
+                    # The library keeps what it knew of leaders until it is asked for more.
+                    self._metadata()
+                else:
+                    found[TopicPartition(key.topic, key.partition)] = answer.offset
+        return found
 
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""
         futures = self._client.describe_consumer_groups([group], request_timeout=self._timeout_s)
         described = self._answer(
-            futures[group], f"describing group {group}", allowed=KafkaError.GROUP_ID_NOT_FOUND
+            futures[group], f"describing group {group}", allowed=(KafkaError.GROUP_ID_NOT_FOUND,)
         )
         if described is None:
             return ()
@@ -157,11 +163,12 @@ class KafkaAdmin:
         except KafkaException as error:
             raise self._refusal(error, "asking for topics") from error
 
-    def _answer(self, future: Future[Any], doing: str, allowed: int | None = None) -> Any:
+    def _answer(self, future: Future[Any], doing: str, allowed: Collection[int] = ()) -> Any:
+        """Wait for an answer; None if it was one of the errors `allowed`."""
         try:
             return future.result(self._timeout_s + 1)
         except KafkaException as error:
-            if errors.cause(error).code() == allowed:
+            if errors.cause(error).code() in allowed:
                 return None
             raise self._refusal(error, doing) from error
         except TimeoutError as error:

@@ -61,6 +61,16 @@ _UNREACHABLE = frozenset(
         KafkaError.NOT_COORDINATOR,
     }
 )
+STALE = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._NOENT,
+    }
+)
+"""A question went to a broker that no longer leads the partition, or not yet."""
 _KINDS = {
     KafkaError._AUTO_OFFSET_RESET: FaultKind.OUT_OF_RANGE,
     KafkaError.OFFSET_OUT_OF_RANGE: FaultKind.OUT_OF_RANGE,

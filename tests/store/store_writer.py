@@ -9,6 +9,8 @@ from orchestrator.core.state import Timer
 from orchestrator.store.base import Batch
 from orchestrator.store.rocks import RocksStores, StoreSettings
 
+SAGAS = [f"saga-{index}" for index in range(1_000)]
+
 
 def main() -> None:
     settings = StoreSettings(cache_bytes=1 << 20, write_buffer_bytes=1 << 18)
@@ -22,13 +24,15 @@ def main() -> None:
                 position=number,
                 synced_at_ms=number,
                 cursor=value,
-                puts={"saga-a": value, "saga-b": value},
-                timers_added=(Timer(number, "saga-a", 0),),
-                timers_removed=(Timer(number - 1, "saga-a", 0),),
+                puts=dict.fromkeys(SAGAS, value),
+                timers_added=(Timer(number, SAGAS[0], 0),),
+                timers_removed=(Timer(number - 1, SAGAS[0], 0),),
             )
         )
-        sys.stdout.write(f"{number}\n")
-        sys.stdout.flush()
+        # Not after every batch, or the reader would always be woken, and kill, between two.
+        if number % 4 == 0:
+            sys.stdout.write(f"{number}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

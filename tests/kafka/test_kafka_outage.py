@@ -1,0 +1,115 @@
+"""The adapters while their broker hangs or dies. These tests have a broker of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from kafka_kit import Cluster, assigned, polled, rebalances, records
+
+from orchestrator.codec.envelope import Record
+from orchestrator.errors import ConfigurationError, Doubtful, MustAbort, Retriable
+from orchestrator.kafka.base import FaultKind, Lost, Position, TopicPartition
+from orchestrator.kafka.changelog import ChangelogReader
+from orchestrator.kafka.plain import PlainProducer
+from orchestrator.kafka.sink import fence
+from orchestrator.local_kafka import LocalKafka
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def mortal():
+    with LocalKafka() as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(mortal, topic_prefix):
+    cluster = Cluster(mortal.bootstrap_servers, topic_prefix)
+    yield cluster
+    cluster.close()
+
+
+@contextmanager
+def hung_for(mortal, seconds):
+    """Stop the broker's process and have another process wake it."""
+    pid = mortal._handle(1).pid
+    os.kill(pid, signal.SIGSTOP)
+    with subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {pid}"]) as waker:
+        yield
+        waker.wait()
+
+
+def committed_values(cluster, topic):
+    """What readers see once every transaction is decided."""
+    pair = TopicPartition(topic, 0)
+    until = cluster.admin.end_offsets([pair])[pair]
+    reader = ChangelogReader(cluster.settings)
+    found = [e.value for batch in reader.read(Position(topic, 0, 0), until) for e in batch]
+    reader.close()
+    return found
+
+
+def test_a_commit_that_the_broker_sat_on_is_doubtful_yet_done(cluster, mortal):
+    topic = cluster.topic()
+    sink = cluster.sink()
+    cluster.commit(sink, topic, b"one")
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"two"))
+    with hung_for(mortal, 1.5), pytest.raises(Doubtful, match="took"):
+        sink.commit()
+    sink.rotate()
+    cluster.commit(sink, topic, b"three")
+
+    assert committed_values(cluster, topic) == [b"one", b"two", b"three"]
+
+
+def test_no_call_outlives_its_budget_when_the_broker_is_dead(cluster, mortal):
+    topic = cluster.topic()
+    source = cluster.source(topic)
+    assigned(source)
+    source.assign([Position(topic, 0, 0)])
+    group = source.group_metadata()
+    sink = cluster.sink(1, transaction_timeout_ms=2_000)
+    producer = PlainProducer(cluster.settings, "test", timeout_s=1)
+    cluster.commit(sink, topic, b"one")
+    sink.begin()
+    sink.send(Record(topic, 0, b"k", b"two"))
+    mortal.kill_node(1)
+
+    with pytest.raises((Doubtful, MustAbort)):
+        sink.send_offsets([Position(topic, 0, 1)], group)
+    with pytest.raises((Doubtful, MustAbort)):
+        sink.commit()
+    with pytest.raises((Doubtful, MustAbort)):
+        sink.abort()
+    with pytest.raises(Doubtful):
+        sink.rotate()
+    with pytest.raises(Doubtful, match="rotate"):
+        sink.begin()
+    with pytest.raises(Doubtful):
+        fence(cluster.settings, f"{cluster.prefix}-002", timeout_s=0.5)
+    with pytest.raises(Retriable):
+        source.committed([TopicPartition(topic, 0)], 0.5)
+    with pytest.raises(Retriable):
+        producer.send([Record(topic, 0, b"k", b"lost")])
+    cluster.admin._timeout_s = 1
+    with pytest.raises(ConfigurationError):
+        cluster.admin.topics([topic])
+    polls = polled(source, lambda polls: any(poll.faults for poll in polls))
+    assert {fault.kind for poll in polls for fault in poll.faults} == {FaultKind.TRANSIENT}
+
+    mortal.start_node(1)
+    sink.rotate()
+    cluster.commit(sink, topic, b"three")
+    assert committed_values(cluster, topic) == [b"one", b"three"]
+    if rebalances(polled(source, lambda polls: not polls[-1].faults), Lost):
+        assigned(source)
+    source.assign([Position(topic, 0, 0)])
+    polls = polled(source, lambda polls: len(records(polls)) == 2)
+    assert [record.value for record in records(polls)] == [b"one", b"three"]
+    producer.close()
