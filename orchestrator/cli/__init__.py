@@ -146,6 +146,7 @@ def _top_parser() -> argparse.ArgumentParser:
         description="Durable sagas on Kafka.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="the same as `saga version`")
     add_common(parser)
@@ -160,6 +161,7 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
         epilog=f"example:\n  {verb.example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     verb.arguments(parser)
     add_common(parser.add_argument_group("common options"))

@@ -132,6 +132,8 @@ class Children:
             )
 
     def _forget(self, child: Child) -> int:
+        if child.rest:
+            self._hear(child, b"\n")
         self._selector.unregister(child.output)
         code = child.process.wait()
         child.output.close()

@@ -136,7 +136,7 @@ def _supervise(
     with Children(shown.line, shown.exit) as children:
         for name, arguments in _commands(context, options, folder, servers).items():
             children.start(name, arguments)
-        _say_hello(context, options, servers, logs)
+        _say_hello(context, children.running, servers, logs)
         while children.running and not stop():
             children.turn(_TURN_S)
         context.out.note("Stopping workers and participants.")
@@ -195,7 +195,7 @@ class _Shown:
         self._out.note(f"[{child.name}] ended with code {code}; {then}")
 
 
-def _say_hello(context: Context, options: Namespace, servers: str, logs: Path) -> None:
+def _say_hello(context: Context, running: tuple[Child, ...], servers: str, logs: Path) -> None:
     program = context.program
     handled = set(program.participants)
     needed = {name for saga in program.sagas for name in saga.build().participants}
@@ -204,7 +204,7 @@ def _say_hello(context: Context, options: Namespace, servers: str, logs: Path) -
             "bootstrap_servers": servers,
             "prefix": context.program_settings.prefix,
             "sagas": [{"saga": saga.id, "version": saga.version} for saga in program.sagas],
-            "workers": options.workers,
+            "processes": [{"name": child.name, "pid": child.process.pid} for child in running],
             "participants": sorted(handled),
             "not_handled": sorted(needed - handled),
             "logs": str(logs),
@@ -216,8 +216,7 @@ def _say_hello(context: Context, options: Namespace, servers: str, logs: Path) -
         [
             ("Kafka", servers),
             ("sagas", ", ".join(f"{saga.id} v{saga.version}" for saga in program.sagas)),
-            ("workers", options.workers),
-            ("participants", ", ".join(sorted(handled))),
+            ("processes", ", ".join(f"{child.name} ({child.process.pid})" for child in running)),
             *(
                 [("no handler for", ", ".join(sorted(needed - handled)))]
                 if needed - handled
