@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -156,11 +157,20 @@ def _engine() -> DockerClient:
             "Kafka in Docker needs: pip install 'saga-orchestrator[docker]'."
         ) from error
     try:
+        _knock()
         engine = docker.from_env()
         engine.ping()
-    except docker.errors.DockerException as error:
+    except (OSError, docker.errors.DockerException) as error:
         raise LocalKafkaError(f"No Docker engine answers: {error}") from error
     return engine
+
+
+def _knock() -> None:
+    """Ask the engine's socket ourselves: the client library leaks one when nobody answers."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(address.removeprefix("unix://"))
 
 
 def _build(engine: DockerClient, context: Path, image: str) -> None:

@@ -33,7 +33,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-"""Called from the thread that starts the cluster or, for downloads, one at a time from others."""
+"""Called, often, from the thread that starts the cluster."""
 
 
 def silent(_: Progress) -> None:
