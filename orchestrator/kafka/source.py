@@ -27,7 +27,8 @@ from orchestrator.kafka.base import (
 from orchestrator.kafka.settings import KafkaSettings
 
 LOGGER = logging.getLogger("orchestrator.kafka")
-"""Where the client library's own words go."""
+"""Where the client library's own words go: nowhere, unless the program listens."""
+LOGGER.addHandler(logging.NullHandler())
 
 _METADATA_PREFIX = b"CGMDv2:"
 _GENERATION = struct.Struct("<i")

@@ -14,6 +14,8 @@ from typing import Protocol, TextIO, cast
 
 import structlog
 
+_CLIENT_LOGGER = "orchestrator.kafka"
+
 
 class Log(Protocol):
     """The part of structlog's logger that is used here."""
@@ -46,6 +48,22 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+    client = logging.getLogger(_CLIENT_LOGGER)
+    client.handlers, client.propagate = [_Bridge()], False
+
+
+class _Bridge(logging.Handler):
+    """Passes on what the Kafka client says: JSON like every line, and no flood of reconnects."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._notes = Bounded(get())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one line of the client library; its lines begin with a facility such as `FAIL`."""
+        text = record.getMessage()
+        self._notes.warning("kafka_client", text.split(" ", 1)[0], text=text)
 
 
 def get(**fields: object) -> Log:
