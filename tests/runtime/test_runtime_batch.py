@@ -199,6 +199,16 @@ def test_timers_are_indexed_by_what_changed_and_fire():
     assert positions(bench.outbox) == [Position(TOPICS.commands, 0, 1)]
 
 
+def test_an_answered_step_leaves_no_timer_behind():
+    bench = Bench()
+    bench.start()
+    bench.settle()
+    bench.reply()
+    bench.settle()
+    left = bench.shard.due(NOW_MS * NOW_MS, 10)
+    assert [timer.step for timer in left] == [-1]
+
+
 def test_a_timer_that_an_input_of_the_same_batch_disarmed_is_passed_over():
     bench = Bench()
     bench.start()

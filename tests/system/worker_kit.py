@@ -78,7 +78,7 @@ class Installation:
         )
         everywhere = [
             TopicPartition(name, number)
-            for name in [*plain, t.changelog]
+            for name in [*self.inputs, t.events, t.outcomes, t.dead_letters, t.changelog]
             for number in range(partitions)
         ]
         wait_until(lambda: self.led(everywhere), "a leader for each partition")
