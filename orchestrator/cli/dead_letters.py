@@ -25,7 +25,7 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="PLACE",
         nargs="?",
         default=None,
-        help="show one with its bytes: PARTITION/OFFSET as the list has it",
+        help="show one with its bytes, by the place that the list gives: [TOPIC/]PARTITION/OFFSET",
     )
     parser.add_argument("--reason", metavar="CODE", default="", help="only of this reason")
     parser.add_argument("--key", metavar="ID", default="", help="only with this key (saga id)")
@@ -52,7 +52,7 @@ def _run(context: Context, options: Namespace) -> Exit:
         {
             "groups": sorted(groups.values(), key=lambda group: -group["count"]),
             "count": len(found),
-            "letters": [_summary(origin, letter) for origin, letter in newest],
+            "letters": [_summary(context, origin, letter) for origin, letter in newest],
         }
     )
     if not context.out.json:
@@ -61,12 +61,24 @@ def _run(context: Context, options: Namespace) -> Exit:
 
 
 def _letters(context: Context) -> Iterator[tuple[Origin, DeadLetter]]:
-    log, topic = context.log, context.topics.dead_letters
-    spans = [log.span(topic, shard) for shard in range(log.partitions_of(topic))]
-    with context.out.progress(f"reading {topic}", sum(span.width for span in spans)) as on_count:
-        for shard, span in enumerate(spans):
+    log = context.log
+    spans = [
+        (topic, shard, log.span(topic, shard))
+        for topic in _topics(context)
+        for shard in range(log.partitions_of(topic))
+    ]
+    total = sum(span.width for _, _, span in spans)
+    with context.out.progress("reading dead letters", total) as on_count:
+        for topic, shard, span in spans:
             for envelope in log.records(topic, shard, span, on_count):
                 yield envelope.origin, context.codec.decode_dead_letter(envelope.value or b"")
+
+
+def _topics(context: Context) -> list[str]:
+    """Give the workers' topic, and those of the participants in the program at hand."""
+    participants = context.known_program.participants if context.known_program else ()
+    theirs = [context.topics.participant_dead_letters(name) for name in participants]
+    return [context.topics.dead_letters, *sorted(context.admin.topics(theirs))]
 
 
 def _count(groups: dict[str, dict[str, Any]], letter: DeadLetter) -> None:
@@ -83,11 +95,12 @@ def _count(groups: dict[str, dict[str, Any]], letter: DeadLetter) -> None:
         group["last_at"], group["text"] = at, letter.text
 
 
-def _summary(place: Origin, letter: DeadLetter) -> dict[str, Any]:
-    from orchestrator.cli.views import instant, origin_json
+def _summary(context: Context, at: Origin, letter: DeadLetter) -> dict[str, Any]:
+    from orchestrator.cli.views import instant, origin_json, place
 
+    own = at.topic == context.topics.dead_letters
     return {
-        "place": f"{place.partition}/{place.offset}",
+        "place": f"{at.partition}/{at.offset}" if own else place(at),
         "reason": letter.reason,
         "text": letter.text,
         "at": instant(letter.at_ms),
@@ -116,7 +129,7 @@ def _list(
         ),
     )
     out.line()
-    rows = [_summary(place, letter) for place, letter in newest]
+    rows = [_summary(context, place, letter) for place, letter in newest]
     out.table(
         ("place", "time", "reason", "key", "origin", "text"),
         (
@@ -154,7 +167,7 @@ def _show(context: Context, text: str) -> Exit:
     letter = context.codec.decode_dead_letter(envelope.value or b"")
     context.out.document(
         {
-            **_summary(envelope.origin, letter),
+            **_summary(context, envelope.origin, letter),
             "key_bytes": bytes_json(letter.key),
             "value": bytes_json(letter.value),
             "headers": [[name, bytes_json(value)] for name, value in letter.headers],
@@ -182,7 +195,7 @@ def _show(context: Context, text: str) -> Exit:
 VERB = Verb(
     name="dead-letters",
     help="List records that could not be obeyed, grouped by reason, or show one with its bytes.",
-    detail="Reads the dead-letter topic; needs no worker.",
+    detail="Reads the dead letters of workers and of your modules' participants; needs no worker.",
     example="saga dead-letters --reason unknown_definition",
     arguments=_arguments,
     run=_run,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.context import Context
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.verb import Verb
+from orchestrator.errors import DecodeError
 
 if TYPE_CHECKING:
     from orchestrator.core.state import SagaState
@@ -82,8 +83,11 @@ def _states(context: Context) -> Iterator[SagaState]:
     with context.out.progress(f"reading {topic}", total) as on_count:
         for shard, span in enumerate(spans):
             snapshots, _ = log.changelog(shard, span, on_count)
-            for snapshot in snapshots.values():
-                yield context.codec.decode_snapshot(snapshot.value)
+            for saga, snapshot in snapshots.items():
+                try:
+                    yield context.codec.decode_snapshot(snapshot.value)
+                except DecodeError as error:
+                    context.out.note(f"{saga} cannot be read ({error}); see `saga replay {saga}`")
 
 
 VERB = Verb(
