@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,7 @@ class LocalKafka:
         on_progress: OnProgress = silent,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        advertised: Callable[[str], str] | None = None,
     ) -> None:
         """Describe the cluster; nothing happens before `start`.
 
@@ -65,6 +67,9 @@ class LocalKafka:
             on_progress: Told about every step forward; see `shown_progress`.
             port: Port of the first node for clients; 0 picks a free one at each start.
             settings: Broker settings that win over ours.
+            advertised: For clients that shall come through a proxy (`testing.frame_proxy`): is given
+                a node's second address as host:port, and gives that of the proxy before it. Such
+                clients begin with `advertised_servers`.
 
         Raises:
             LocalKafkaError: `nodes` is neither 1 nor 3.
@@ -77,6 +82,7 @@ class LocalKafka:
         self._on_progress = on_progress
         self._port = port
         self._settings = dict(settings or {})
+        self._advertised = advertised
         self._directory: Path | None = None
         self._backend: Backend | None = None
         self._nodes: tuple[Node, ...] = ()
@@ -98,6 +104,11 @@ class LocalKafka:
     def bootstrap_servers(self) -> str:
         """What a client's `bootstrap.servers` wants: every node, running or not."""
         return ",".join(node.address for node in self.nodes)
+
+    @property
+    def advertised_servers(self) -> str:
+        """The same for clients that shall come through the proxy."""
+        return ",".join(node.advertised for node in self.nodes)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -220,10 +231,11 @@ class LocalKafka:
                 f"{self._directory} holds a cluster of {kept_count} nodes, not"
                 f" {self._node_count}: use that number, another directory, or delete it."
             )
-        ports = free_ports(2 * self._node_count)
+        tell = self._advertised
+        ports = free_ports((2 if tell is None else 3) * self._node_count)
         if self._port:
             ports[0] = self._port
-        return tuple(
+        nodes = tuple(
             Node(
                 id=node_id,
                 client_port=ports.pop(0),
@@ -231,6 +243,12 @@ class LocalKafka:
                 directory=self._directory / f"node-{node_id}",
             )
             for node_id in range(1, self._node_count + 1)
+        )
+        if tell is None:
+            return nodes
+        return tuple(
+            replace(node, proxied_port=port, advertised=tell(f"{LOOPBACK}:{port}"))
+            for node, port in zip(nodes, ports, strict=True)
         )
 
     def _own_directory(self) -> Path:
@@ -279,8 +297,11 @@ class LocalKafka:
                 self._check_alive(deadline)
         servers = ",".join(node.address for node in running)
         probe.wake_transaction_coordinator(servers)
-        while not probe.group_coordinator_answers(servers):
+        # A client that was told "not yet" waits 0.5 s before it asks again; a new client does not.
+        timeout_s = 0.2
+        while not probe.group_coordinator_answers(servers, timeout_s):
             self._check_alive(deadline)
+            timeout_s = min(2 * timeout_s, 3)
         self._report(Phase.READY, self.bootstrap_servers, len(running), len(running))
 
     def _check_alive(self, deadline: float) -> None:

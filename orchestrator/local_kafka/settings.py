@@ -51,6 +51,10 @@ class Node:
     controller_port: int
     directory: Path
     """Holds everything of this node: data, configuration, logs."""
+    proxied_port: int = 0
+    """Where a proxy reaches this node, if there is one."""
+    advertised: str = ""
+    """Where clients reach that proxy, as host:port."""
 
     @property
     def address(self) -> str:
@@ -107,8 +111,14 @@ def properties(node: Node, nodes: tuple[Node, ...], overrides: Mapping[str, str]
         "share.coordinator.state.topic.replication.factor": str(replica_count),
         "share.coordinator.state.topic.min.isr": str(in_sync_count),
         **_DEVELOPMENT,
-        **overrides,
     }
+    if node.advertised:
+        # A listener of its own: who comes through the proxy is told the proxies' addresses only,
+        # and everybody else never meets them.
+        settings["listeners"] += f",PROXIED://{LOOPBACK}:{node.proxied_port}"
+        settings["advertised.listeners"] += f",PROXIED://{node.advertised}"
+        settings["listener.security.protocol.map"] += ",PROXIED:PLAINTEXT"
+    settings |= overrides
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
