@@ -17,7 +17,7 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import ConfigurationError
 from orchestrator.kafka.admin import KafkaAdmin
-from orchestrator.kafka.base import TopicState
+from orchestrator.kafka.base import Admin, TopicState
 from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings, fence
@@ -156,6 +156,15 @@ def check_topics(
     return partitions, {name: found[topic].partitions for name, topic in commands.items()}
 
 
+def _partitions(
+    admin: Admin, topics: Topics, participants: Sequence[str]
+) -> tuple[int, dict[str, int]]:
+    own = [topics.commands, topics.events, topics.changelog, topics.outcomes, topics.dead_letters]
+    theirs = [(topics.replies(name), topics.participant_commands(name)) for name in participants]
+    names = [*own, *(name for pair in theirs for name in pair)]
+    return check_topics(dict(admin.topics(names)), topics, participants)
+
+
 def _assemble(
     *,
     catalog: Catalog,
@@ -173,10 +182,7 @@ def _assemble(
     local = RocksStores(settings.data_dir / instance, stores)
     admin = KafkaAdmin(kafka)
     inputs = [topics.commands, *(topics.replies(name) for name in participants)]
-    others = [topics.events, topics.changelog, topics.outcomes, topics.dead_letters]
-    destinations = [topics.participant_commands(name) for name in participants]
-    found = admin.topics([*inputs, *others, *destinations])
-    partitions, participant_partitions = check_topics(dict(found), topics, participants)
+    partitions, participant_partitions = _partitions(admin, topics, participants)
     # The identity is taken before the group is joined: a predecessor's transaction ends here.
     sink = TransactionalSink(kafka, instance, transactions)
     transactor = Transactor(
@@ -184,6 +190,18 @@ def _assemble(
     )
     source = KafkaSource(kafka, group=settings.group, instance_id=instance, topics=inputs)
     clock = SystemClock()
+    interpreter = Interpreter(
+        catalog=catalog,
+        codec=codec,
+        limits=DEFAULT_LIMITS,
+        topics=topics,
+        partitions=partitions,
+        participant_partitions=participant_partitions,
+        # A record has a head, and a batch of one record has another.
+        record_bytes_max=min(settings.record_bytes_max, kafka.message_bytes_max * 9 // 10),
+        postpone_ms=settings.postpone_ms,
+        worker=instance,
+    )
     recovery = Recovery(
         settings=settings,
         topics=inputs,
@@ -201,18 +219,6 @@ def _assemble(
         log=log,
         on_progress=on_progress,
         nonce=lambda: uuid.uuid4().bytes,
-    )
-    interpreter = Interpreter(
-        catalog=catalog,
-        codec=codec,
-        limits=DEFAULT_LIMITS,
-        topics=topics,
-        partitions=partitions,
-        participant_partitions=participant_partitions,
-        # A record has a head, and a batch of one record has another.
-        record_bytes_max=min(settings.record_bytes_max, kafka.message_bytes_max * 9 // 10),
-        postpone_ms=settings.postpone_ms,
-        worker=instance,
     )
     return Worker(
         settings=settings,

@@ -454,6 +454,7 @@ class Recovery:
         mine = [TopicPartition(topic, shard.partition) for topic in self._topics]
         starts = yield from self._ask(lambda: self._cluster.start_offsets(mine))
         ends = yield from self._ask(lambda: self._cluster.end_offsets(mine))
+        shard.backlog = {p.topic: ends[p] for p in mine}
         return judge(
             shard.cursor,
             {p.topic: committed[p] for p in mine},

@@ -45,6 +45,9 @@ class WorkerSettings:
     is rebuilt: tombstones that it has not seen may be gone."""
     sync_interval_ms: int = 60_000
     """How often an idle shard's store notes that it is up to date, in ms."""
+    backlog_patience_ms: int = field(default=1_000, metadata={"min": 0, "max": 60_000})
+    """How long after the last input a shard just taken over still waits for more that lay ready,
+    before its timers fire, in ms. Answers that came while no worker ran are no timeouts."""
     postpone_ms: int = 60_000
     """How long a timer rests that cannot be fired (definition missing, poison), in ms."""
     report_interval_ms: int = 30_000

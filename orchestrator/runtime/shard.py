@@ -71,6 +71,8 @@ class Shard:
         self.overlay: dict[str, Change] = {}
         self.announced = False
         """Whether every input's position was committed since the shard is ours."""
+        self.backlog: dict[str, int] = {}
+        """Topic to where it ended when the shard became ours: what lies ready comes before timers."""
         self.clock_ms = 0
         self.postponed: dict[Timer, int] = {}
         """Timers that could not be fired, and when to try again."""
@@ -117,6 +119,16 @@ class Shard:
     def offsets(self) -> dict[str, int]:
         """The next offset of every input, the open transaction included."""
         return {**self.positions, **self.moved}
+
+    def is_behind(self) -> bool:
+        """Whether input is unread that lay ready when the shard became ours, as far as is known.
+
+        A topic may end in transaction markers, which no position ever reaches.
+        """
+        if self.backlog:
+            left = ((t, end) for t, end in self.backlog.items() if self.next_offset(t) < end)
+            self.backlog = dict(left)
+        return bool(self.backlog)
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """At most `limit` timers to fire now, the earliest first."""
@@ -171,4 +183,5 @@ class Shard:
         self.forget_overlay()
         self._states.clear()
         self.postponed.clear()
+        self.backlog = {}
         self.announced = False

@@ -78,6 +78,8 @@ class Worker:
         """Why the producer must be replaced before it is used again."""
         self._failures_count = 0
         """Transactions that failed in a row."""
+        self._fed_s = 0.0
+        """When the last input came, or reading began."""
         self._synced_s = self._reported_s = clock.monotonic_s()
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -119,6 +121,8 @@ class Worker:
     def _work(self, records: Sequence[Envelope]) -> None:
         reach(CrashPoint.C01)
         outbox = Outbox(self._clock.now_ms())
+        if records:
+            self._fed_s = self._clock.monotonic_s()
         shard: Shard | None = None
         try:
             for envelope in records:
@@ -148,6 +152,13 @@ class Worker:
             self._interpreter.take(outbox, shard, envelope)
 
     def _fire(self, outbox: Outbox, shard: Shard) -> None:
+        if shard.backlog and shard.is_behind():
+            if (
+                self._clock.monotonic_s() - self._fed_s
+                < self._settings.backlog_patience_ms / 1_000
+            ):
+                return
+            shard.backlog = {}
         limit = self._settings.timers_count_max
         if self._bisection.count_max < self._settings.batch_count_max:
             limit = min(limit, self._bisection.count_max - len(outbox.work))
@@ -331,6 +342,7 @@ class Worker:
         self._running = tuple(
             shard for shard in self._shards.values() if shard.status is ShardStatus.RUNNING
         )
+        self._fed_s = self._clock.monotonic_s()
         self._source.assign(
             [
                 Position(topic, shard.partition, shard.positions[topic])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 
 import pytest
 from worker_kit import Installation, Participants, trip_payload, wait_until
@@ -83,6 +84,29 @@ def test_restarted_without_its_store(place):
 
         place.stop(second)
         assert {o.business for o in outcomes.values()} == {"completed"}
+        place.check(participants, place.stored([0]))
+
+
+def test_answers_that_lie_ready_are_read_before_timers_fire(place):
+    with Participants(place) as participants:
+        held = []
+        participants.answer = held.append
+        first = place.worker()
+        place.start_many([f"t-{n}" for n in range(10)], lambda _: trip_payload(place))
+        wait_until(lambda: len(held) == 10, "the seats to be asked for")
+        place.stop(first)
+        for command in held:
+            participants.reply(command, participants.success(command))
+        participants._producer.flush(10)
+        due_ms = max(command.due_ms for command in held)
+        wait_until(lambda: time.time() * 1_000 > due_ms, "every answer to be overdue")
+        participants.answer = None
+
+        second = place.worker()
+        place.wait_ended(10)
+
+        place.stop(second)
+        assert {command.attempt for command in participants.seen} == {1}
         place.check(participants, place.stored([0]))
 
 

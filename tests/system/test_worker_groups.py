@@ -62,6 +62,22 @@ def test_a_lost_worker_is_succeeded_by_the_other(place):
         place.check(participants, place.stored([0]))
 
 
+def test_killed_while_its_shards_are_taken_back(place):
+    with Participants(place) as participants:
+        doomed = place.worker(0, crash="C12:2")
+        place.wait_logged(doomed, "shard_running")
+        place.start_many([f"t-{n}" for n in range(40)], lambda _: trip_payload(place))
+        second = place.worker(1)
+        assert doomed.wait(30) == -signal.SIGKILL
+        again = place.worker(0)
+
+        place.wait_ended(40)
+
+        place.stop(again)
+        place.stop(second)
+        place.check(participants)
+
+
 def test_a_frozen_worker_wakes_up_to_nothing(place):
     with Participants(place) as participants:
         first, zombie = place.worker(0), place.worker(1, crash="C06:4:stop")

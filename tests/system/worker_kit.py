@@ -170,6 +170,7 @@ class Installation:
 
     def stop(self, worker):
         """Stop a worker cleanly; give what it logged."""
+        self.wait_logged(worker, "worker_ready")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0, worker.log.read_text()[-3_000:]
         return self.log_of(worker)
