@@ -42,7 +42,7 @@ def wake_transaction_coordinator(bootstrap_servers: str) -> None:
         producer.init_transactions(0.1)
 
 
-def group_coordinator_answers(bootstrap_servers: str) -> bool:
+def group_coordinator_answers(bootstrap_servers: str, timeout_s: float) -> bool:
     """Whether consumer groups can be joined; the first question creates the offsets topic.
 
     A consumer that comes too early is told so, and asks again only after 3 s. Asked as a consumer
@@ -51,7 +51,7 @@ def group_coordinator_answers(bootstrap_servers: str) -> bool:
     """
     consumer = Consumer({**_quiet(bootstrap_servers), "group.id": _PROBE})
     try:
-        consumer.committed([TopicPartition(_PROBE, 0)], timeout=_REQUEST_TIMEOUT_S)
+        consumer.committed([TopicPartition(_PROBE, 0)], timeout=timeout_s)
     except KafkaException:
         return False
     finally:

@@ -174,6 +174,8 @@ def test_a_broker_that_does_not_come_up_says_why():
         kafka.start()
 
     assert kafka.running_nodes == ()
+    assert kafka._directory.exists()  # the error names its logs
+    kafka.stop()
 
 
 def test_a_port_of_ones_own_must_be_free():
@@ -184,6 +186,7 @@ def test_a_port_of_ones_own_must_be_free():
 
         with pytest.raises(LocalKafkaError, match="Address already in use"):
             kafka.start()
+        kafka.stop()
 
 
 def test_a_port_that_was_taken_meanwhile_is_replaced(monkeypatch):
