@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.context import Context
@@ -16,13 +17,20 @@ if TYPE_CHECKING:
     from orchestrator.core.state import SagaState
 
 
+_MATCHING = "matching"
+
+
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--stuck", action="store_true", default=False, help="need a person")
     parser.add_argument("--running", action="store_true", default=False, help="have not ended")
     parser.add_argument("--ended", action="store_true", default=False, help="have ended")
     parser.add_argument("--definition", metavar="NAME", default="", help="of this definition")
     parser.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="print so many (default 100; 0: all)"
+        "--limit",
+        type=int,
+        default=100,
+        metavar="N",
+        help="print the newest so many (default 100; 0: all)",
     )
 
 
@@ -30,16 +38,10 @@ def _run(context: Context, options: Namespace) -> Exit:
     from orchestrator.cli.views import instant, saga_json
 
     counts: Counter[str] = Counter()
-    shown: list[SagaState] = []
-    matching_count = 0
-    for state in _states(context):
-        counts[state.phase.name.lower()] += 1
-        counts["stuck"] += state.stuck
-        if _matches(state, options):
-            matching_count += 1
-            if not options.limit or len(shown) < options.limit:
-                shown.append(state)
-    shown.sort(key=lambda state: (state.started_ms, state.saga_id))
+    matching = _counted(_states(context), options, counts)
+    shown = heapq.nlargest(options.limit, matching, key=_age) if options.limit else [*matching]
+    shown.sort(key=_age)
+    matching_count = counts.pop(_MATCHING, 0)
     context.out.document(
         {
             "sagas": [saga_json(state) for state in shown],
@@ -64,6 +66,22 @@ def _run(context: Context, options: Namespace) -> Exit:
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
     context.out.note(f"{len(shown)} of {matching_count} shown. In all: {told or 'none'}.")
     return Exit.OK
+
+
+def _age(state: SagaState) -> tuple[int, str]:
+    return state.started_ms, state.saga_id
+
+
+def _counted(
+    states: Iterable[SagaState], options: Namespace, counts: Counter[str]
+) -> Iterator[SagaState]:
+    """Give the states that match; count all of them by outcome, and those that match."""
+    for state in states:
+        counts[state.phase.name.lower()] += 1
+        counts["stuck"] += state.stuck
+        if _matches(state, options):
+            counts[_MATCHING] += 1
+            yield state
 
 
 def _matches(state: SagaState, options: Namespace) -> bool:

@@ -348,3 +348,29 @@ def test_kafkas_console_producer_starts_a_saga_in_json(saga, kafka):
 
     assert done.returncode == 0, done.stderr
     assert outcome_of(saga, "console-1") == "completed"
+
+
+# --- several processes: last, since the shards change hands -------------------------------------
+
+
+def test_workers_under_supervision(saga):
+    workers = subprocess.Popen(
+        [*SAGA, "worker", "--processes", "2", "--instance", "5", "--data-dir", "supervised"],
+        env=saga.env,
+        cwd=saga.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    joined = set()
+    for line in workers.stderr:
+        entry = json.loads(line)
+        joined.add(entry.get("worker"))
+        if entry["event"] == "shard_running" and len(joined - {None}) == 2:
+            break
+    saga.order("supervised-1")
+    workers.send_signal(signal.SIGTERM)
+    workers.communicate(timeout=60)
+
+    assert joined - {None} == {f"{saga.prefix}-005", f"{saga.prefix}-006"}
+    assert workers.returncode == 0
+    assert saga.json("replay")["ok"]
