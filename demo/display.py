@@ -74,6 +74,7 @@ class Display:
         for name, _ in figures:
             table.add_column(name, justify="right", min_width=9)
         table.add_row(*(value for _, value in figures))
-        bar = ProgressBar(total=self._total, completed=traffic.ended_count, width=84)
+        bar = Table.grid()  # a bar of its own would not end its line
+        bar.add_row(ProgressBar(total=self._total, completed=traffic.ended_count, width=84))
         news = [Text(line, style="dim") for line in self._news[-NEWS_SHOWN:]]
         return Group(table, bar, *news)

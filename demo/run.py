@@ -85,9 +85,9 @@ def _run(options: argparse.Namespace, console: Console, folder: Path) -> int:
     with ExitStack() as stack:
         servers = options.bootstrap_servers
         if servers is None:
-            backend = options.kafka
-            local = LocalKafka(backend=backend, on_progress=stack.enter_context(shown_progress()))
-            servers = stack.enter_context(local).bootstrap_servers
+            with shown_progress() as on_progress:
+                local = LocalKafka(backend=options.kafka, on_progress=on_progress)
+                servers = stack.enter_context(local).bootstrap_servers
         kafka = KafkaSettings(bootstrap_servers=servers)
         fleet = Fleet(servers, folder)
         stack.callback(fleet.stop)
