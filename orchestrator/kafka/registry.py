@@ -9,6 +9,8 @@ from typing import Any
 from orchestrator.errors import ConfigurationError, Retriable
 
 _NOT_FOUND = 404
+_CONFLICT = 409
+_CONFLICTS_MAX = 2
 
 
 class ConfluentRegistry:
@@ -56,12 +58,17 @@ class ConfluentRegistry:
                 or cannot be reached.
         """
         schema = self._make(json.dumps(document), "AVRO")
-        try:
-            return int(self._client.register_schema(subject, schema))
-        except (self._refused, self._unreached) as error:
-            raise ConfigurationError(
-                f"the schema registry at {self._url} does not take {subject}: {error}"
-            ) from error
+        for attempt in range(_CONFLICTS_MAX + 1):
+            try:
+                return int(self._client.register_schema(subject, schema))
+            except (self._refused, self._unreached) as error:
+                # Another process may have registered the same just now: then asking again finds it.
+                if getattr(error, "http_status_code", 0) == _CONFLICT and attempt < _CONFLICTS_MAX:
+                    continue
+                raise ConfigurationError(
+                    f"the schema registry at {self._url} does not take {subject}: {error}"
+                ) from error
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
     def document(self, schema_id: int) -> Any | None:
         """Give the schema of an id as parsed JSON; None if the registry has none.

@@ -4,100 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-import uuid
-from pathlib import Path
 
 import fastavro
 import pytest
 from fastavro.schema import fingerprint, to_parsing_canonical_form
+from installation import ORDER, ROOT, SAGA, Installation
 
 from orchestrator import modules
-from orchestrator.client import Client
-from orchestrator.codec.envelope import Record
 from orchestrator.core.commands import StartSaga
 from orchestrator.errors import CommandRejected, TimedOut
-from orchestrator.kafka.plain import PlainProducer
-from orchestrator.kafka.settings import KafkaSettings
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-SAGA = [sys.executable, "-m", "orchestrator"]
-ORDER = {"item": "lamp", "count": 1}
-
-
-class Installation:
-    """`saga dev` on the session's Kafka, and `saga` for everything else."""
-
-    def __init__(self, servers, folder):
-        self.servers, self.folder = servers, folder
-        self.prefix = f"cli-{uuid.uuid4().hex[:8]}"
-        self.env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "SAGA_BOOTSTRAP_SERVERS": servers,
-            "SAGA_PREFIX": self.prefix,
-            "SAGA_MODULES": str(HERE / "stock_program.py"),
-            "CLI_TEST_PARTICIPANT": f"stock-{self.prefix}",
-        }
-
-    def start(self):
-        with (self.folder / "dev.err").open("wb") as errors:
-            self.dev = subprocess.Popen(
-                [*SAGA, "dev", "--json", "--bootstrap-servers", self.servers],
-                env=self.env,
-                cwd=self.folder,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        lines = []
-        for line in self.dev.stdout:
-            lines.append(line)
-            if line == "}\n":
-                break
-        return json.loads("".join(lines))
-
-    def stop(self):
-        self.dev.send_signal(signal.SIGINT)
-        self.dev.communicate(timeout=60)
-        return self.dev.returncode
-
-    def run(self, *arguments, code=0, stdin=""):
-        found = subprocess.run(
-            [*SAGA, *arguments],
-            env=self.env,
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert found.returncode == code, (arguments, found.stdout, found.stderr)
-        assert "Traceback" not in found.stderr
-        return found.stdout
-
-    def json(self, *arguments, code=0):
-        return json.loads(self.run(*arguments, "--json", code=code))
-
-    def order(self, saga, item="lamp", code=0):
-        payload = json.dumps({**ORDER, "item": item})
-        return self.json(
-            "start", "fulfil", "--id", saga, "--payload", payload, "--wait", code=code
-        )
-
-    def produce(self, key, value, partition=0):
-        producer = PlainProducer(KafkaSettings(bootstrap_servers=self.servers), "test")
-        producer.send([Record(f"{self.prefix}.commands", partition, key, value)])
-        producer.close()
-
-    def client(self):
-        return Client(self.servers, prefix=self.prefix)
 
 
 @pytest.fixture(scope="module")
@@ -283,11 +201,6 @@ def test_the_client_decodes_results(saga):
 NEEDS_KCAT = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 
 
-def outcome_of(saga, name):
-    with saga.client() as client:
-        return client.wait(name, timeout_s=60).business
-
-
 @NEEDS_KCAT
 @pytest.mark.parametrize("partitioner", ["murmur2_random", "consistent_random"])
 def test_kcat_starts_a_saga_in_json(saga, partitioner):
@@ -295,7 +208,7 @@ def test_kcat_starts_a_saga_in_json(saga, partitioner):
     value = json.dumps({"start": "fulfil", "saga": name, "payload": ORDER})
     kcat(saga, "-K", "|", "-X", f"topic.partitioner={partitioner}", stdin=f"{name}|{value}")
 
-    assert outcome_of(saga, name) == "completed"
+    assert saga.outcome_of(name) == "completed"
 
 
 @NEEDS_KCAT
@@ -311,7 +224,7 @@ def test_kcat_starts_a_saga_in_avro_written_by_another_library(saga):
     file.write_bytes(single_object(schemas / "StartSaga.avsc", command))
     kcat(saga, "-k", "kcat-avro", str(file))
 
-    assert outcome_of(saga, "kcat-avro") == "completed"
+    assert saga.outcome_of("kcat-avro") == "completed"
 
 
 def kcat(saga, *arguments, stdin=""):
@@ -347,7 +260,7 @@ def test_kafkas_console_producer_starts_a_saga_in_json(saga, kafka):
     )
 
     assert done.returncode == 0, done.stderr
-    assert outcome_of(saga, "console-1") == "completed"
+    assert saga.outcome_of("console-1") == "completed"
 
 
 # --- several processes: last, since the shards change hands -------------------------------------
