@@ -1,0 +1,1 @@
+"""The nearest peer with remote participants: Restate, each step a call of another service."""
