@@ -1,0 +1,48 @@
+"""A broker of their own for the fault tests, with the frame proxy before its second listener."""
+
+from __future__ import annotations
+
+import pytest
+from town import Town
+
+from orchestrator.local_kafka import LocalKafka
+from orchestrator.testing.frame_proxy import FrameProxy
+
+SYSTEM_FIXTURES = {"broker", "town", "desk"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SYSTEM_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def wire():
+    """The frame proxy of the session; use `proxy`, which leaves no rule behind."""
+    with FrameProxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(wire):
+    """The frame proxy before the broker, with no rule of an earlier test."""
+    yield wire
+    wire.clear()
+    wire.mend()
+
+
+@pytest.fixture(scope="session")
+def broker(wire):
+    """One broker; `broker.advertised_servers` is behind the frame proxy."""
+    with LocalKafka(advertised=wire.route) as started:
+        yield started
+
+
+@pytest.fixture
+def town(broker, topic_prefix, tmp_path):
+    """An installation with a bank and a post office, no worker yet."""
+    made = Town(broker, topic_prefix, tmp_path)
+    made.open_shop()
+    yield made
+    made.close()

@@ -1,0 +1,94 @@
+"""A worker in a process of its own, with test-only switches. Arguments: one JSON object."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from orchestrator import modules
+from orchestrator.errors import Doubtful, MustAbort
+from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.sink import TransactionalSink, TransactionSettings
+from orchestrator.kafka.source import KafkaSource
+from orchestrator.observability import log
+from orchestrator.runtime import main as wiring
+from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.signals import StopRequest
+from orchestrator.topics import Topics
+
+
+class TrustingSink(TransactionalSink):
+    """The planted bug: a commit that went through is believed, however long it took."""
+
+    def commit(self):
+        try:
+            return super().commit()
+        except Doubtful:
+            if self._open:
+                raise
+            return self._offsets
+
+
+class AbortingSink(TransactionalSink):
+    """Gives its third transaction up after everything was sent."""
+
+    commits_count = 0
+
+    def commit(self):
+        type(self).commits_count += 1
+        if self.commits_count == 3:
+            raise MustAbort("planted")
+        return super().commit()
+
+
+class JumpingClock(SystemClock):
+    """Jumps with each SIGUSR1 to the next of some offsets, in ms."""
+
+    jumps: list[int] = []  # noqa: RUF012 - one clock, one process
+
+    def __init__(self):
+        self._offset_ms = 0
+        signal.signal(signal.SIGUSR1, self._jump)
+
+    def _jump(self, *_):
+        self._offset_ms = self.jumps.pop(0)
+
+    def now_ms(self):
+        return super().now_ms() + self._offset_ms
+
+
+SINKS = {"trusting": TrustingSink, "aborting": AbortingSink}
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    log.configure("info")
+    stop = StopRequest(asked["parent"])
+    if asked["planted"]:
+        wiring.TransactionalSink = SINKS[asked["planted"]]
+    if asked["jumps"]:
+        JumpingClock.jumps = asked["jumps"]
+        wiring.SystemClock = JumpingClock
+    wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)
+    wiring.run_worker(
+        modules.load(asked["modules"]),
+        WorkerSettings(
+            group=asked["prefix"],
+            ordinal=asked["ordinal"],
+            data_dir=Path(asked["data_dir"]),
+            report_interval_ms=1_000,
+            **asked["settings"],
+        ),
+        KafkaSettings(bootstrap_servers=asked["servers"], **asked["kafka"]),
+        stop,
+        transactions=TransactionSettings(**asked["transactions"]),
+        topics=Topics(asked["prefix"]),
+    )
+
+
+if __name__ == "__main__":
+    main()
