@@ -11,16 +11,13 @@ from typing import NamedTuple
 
 from orchestrator.audit.compare import Snapshot
 from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor, Transition
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import DecodeError, NotFound, StateError
 from orchestrator.kafka.base import Admin, Position, Reader, TopicPartition
 from orchestrator.kafka.partitioner import partition
 from orchestrator.topics import Topics
-
-SNAPSHOT_KEY = b"s|"
-CURSOR_KEY = b"cursor|"
-"""How keys of the changelog begin. Other keys (barriers) carry no state."""
 
 # A worker's transaction lasts milliseconds, a dead one's is ended by its heir within a minute. One
 # that is open for longer hides everything behind it from readers, and somebody must be told.

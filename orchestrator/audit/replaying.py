@@ -50,6 +50,7 @@ class Stores(Protocol):
 
     def copies(self, shard: int) -> tuple[Copy, ...]:
         """Every store of a shard."""
+        ...
 
 
 class Replayer:

@@ -96,7 +96,7 @@ def _parse_and_run(words: Sequence[str], output: Output) -> int:
     common = top.parse_args(before)
     if getattr(common, "version", False):
         rest = ["version"]
-        del common.version
+        delattr(common, "version")
     if not rest:
         top.print_help()
         return Exit.OK if not words else Exit.USAGE

@@ -158,11 +158,11 @@ def _show_difference(context: Context, difference: Difference) -> None:
         f" {difference.sequence}, shard {difference.partition}, offset {difference.offset}"
     )
     out.line(f"  {difference.text}")
-    left, right = _fields(difference.expected), _fields(difference.found)
+    left, right = _fields(difference.expected) or {}, _fields(difference.found) or {}
     rows = [
-        (name, (left or {}).get(name, ""), (right or {}).get(name, ""))
-        for name in dict.fromkeys([*(left or {}), *(right or {})])
-        if (left or {}).get(name) != (right or {}).get(name)
+        (name, left.get(name, ""), right.get(name, ""))
+        for name in dict(left) | dict(right)
+        if left.get(name) != right.get(name)
     ]
     out.table(("field", "the log says", f"the {difference.copy} says"), rows)
 

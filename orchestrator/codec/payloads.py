@@ -28,6 +28,8 @@ _JSON_BEGINS = b"{ \t\r\n"
 class _Compiled(NamedTuple):
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
+    form: Form | None = None
+    """Of payloads, whose bytes carry a prefix."""
 
 
 class AvroPayloads:
@@ -89,6 +91,14 @@ class AvroPayloads:
         """
         return self.encode(self.read(data, kind), kind)
 
+    def vet(self, data: bytes, kind: Any, /) -> bytes:
+        """Do as `accept`, but leave bytes that decode by the present schema as they are: cheaper."""
+        form = self._of(kind).form
+        if form is not None and data.startswith(form.prefix):
+            self.decode(data, kind)
+            return data
+        return self.accept(data, kind)
+
     def read(self, data: bytes, kind: Any, /) -> Any:
         """Decode a value that may also be JSON. Raises as `accept`."""
         # Only a payload's bytes are told from JSON by their beginning; a bare text may begin so too.
@@ -118,7 +128,7 @@ class AvroPayloads:
             return _Compiled(codec.encode, codec.decode)
         form = Form(schema, codec)
         self._writers.publish(form)
-        return _Compiled(form.encode, Decoder({form: _itself}, self._writers))
+        return _Compiled(form.encode, Decoder({form: _itself}, self._writers), form)
 
 
 def _itself(value: Any) -> Any:

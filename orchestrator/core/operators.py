@@ -31,9 +31,7 @@ _NAMES: dict[type[OperatorCommand], str] = {
 }
 
 
-_UNDOING = frozenset(
-    {StepStatus.UNDO_REQUESTED, StepStatus.UNDO_WAITING, StepStatus.UNDO_STUCK}
-)
+_UNDOING = frozenset({StepStatus.UNDO_REQUESTED, StepStatus.UNDO_WAITING, StepStatus.UNDO_STUCK})
 _PAUSING = frozenset({StepStatus.WAITING, StepStatus.UNDO_WAITING})
 _SENT = frozenset({StepStatus.REQUESTED, StepStatus.UNDO_REQUESTED})
 

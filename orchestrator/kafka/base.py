@@ -108,9 +108,11 @@ class Source(Protocol):
 
         Raises Fenced if another process has our instance id.
         """
+        ...
 
     def group_metadata(self) -> GroupMetadata:
         """Proof of our membership as it is now; check `live` before relying on it."""
+        ...
 
     def assign(self, positions: Sequence[Position]) -> None:
         """Read exactly these partitions from these offsets on, instead of those read until now."""
@@ -131,6 +133,7 @@ class Source(Protocol):
 
         Raises Retriable when they do not become stable within `timeout_s`.
         """
+        ...
 
     def close(self) -> None:
         """Stop reading. A static member stays in the group until its session ends."""
@@ -169,6 +172,7 @@ class Sink(Protocol):
         Raises Doubtful also after a success that was slow or during which the client met an
         error: a late request of this epoch could still hit the next transaction.
         """
+        ...
 
     def abort(self) -> None:
         """Give the open transaction up. No open transaction is no error."""
@@ -193,6 +197,7 @@ class Reader(Protocol):
         give up. Offset 0 means the beginning, wherever that is. The last batch may hold records
         at or above `until`. Raises StateError if `start` is out of range.
         """
+        ...
 
     def close(self) -> None:
         """Release connections."""
@@ -233,9 +238,11 @@ class Admin(Protocol):
 
     def topics(self, names: Sequence[str]) -> Mapping[str, TopicState]:
         """Those of these topics that exist."""
+        ...
 
     def partitions(self, names: Sequence[str]) -> Mapping[str, int]:
         """Number of partitions of those of these topics that exist; asks for no configuration."""
+        ...
 
     def create(self, specs: Sequence[TopicSpec]) -> None:
         """Create topics; one that exists already is no error."""
@@ -245,12 +252,16 @@ class Admin(Protocol):
 
     def broker_config(self) -> Mapping[str, str]:
         """Effective configuration of one broker."""
+        ...
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermark of each (open transactions included)."""
+        ...
 
     def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """First offset of each that has not been deleted."""
+        ...
 
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""
+        ...

@@ -209,7 +209,7 @@ class LocalKafka:
         self._backend = _backend(self._backend_name)
         self._backend.prepare(self._on_progress)
         self._nodes = self._lay_out()
-        with as_file(files(__package__) / _LOGGING_CONFIGURATION) as logging:
+        with as_file(files("orchestrator.local_kafka") / _LOGGING_CONFIGURATION) as logging:
             for node in self._nodes:
                 node.directory.mkdir(parents=True, exist_ok=True)
                 node.properties_path.write_text(properties(node, self._nodes, self._settings))

@@ -95,7 +95,7 @@ class _ContainerHandle:
             try:
                 self._container.wait(timeout=max(timeout_s, 0.1))
             except (ReadTimeout, NoAnswer) as error:  # the engine's way to say: not yet
-                raise subprocess.TimeoutExpired(self._container.name, timeout_s) from error
+                raise subprocess.TimeoutExpired(str(self._container.name), timeout_s) from error
             self._container.reload()
             self._remove()
         return self._exit_code or 0
@@ -151,6 +151,7 @@ def write_build_context(directory: Path, on_progress: OnProgress = silent) -> No
 def _engine() -> DockerClient:
     try:
         import docker  # noqa: PLC0415 - optional extra
+        import docker.errors  # noqa: PLC0415
         import testcontainers.core  # noqa: F401, PLC0415
     except ImportError as error:
         raise LocalKafkaError(
@@ -183,12 +184,12 @@ def _build(engine: DockerClient, context: Path, image: str) -> None:
 
 
 def _recipe() -> bytes:
-    return (files(__package__) / "Dockerfile").read_bytes()
+    return (files("orchestrator.local_kafka") / "Dockerfile").read_bytes()
 
 
 def _recipe_hash() -> str:
     """Names the image by what is in it, so that a new lock never meets an old image."""
-    lock = (files(__package__) / BROKER_LOCK).read_bytes()
+    lock = (files("orchestrator.local_kafka") / BROKER_LOCK).read_bytes()
     return hashlib.sha256(_recipe() + lock).hexdigest()[:12]
 
 

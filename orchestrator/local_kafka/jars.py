@@ -63,7 +63,7 @@ class Artifact:
 
 def load_lock(name: str) -> tuple[Artifact, ...]:
     """The files that a committed lock names."""
-    text = (files(__package__) / name).read_text(encoding="utf-8")
+    text = (files("orchestrator.local_kafka") / name).read_text(encoding="utf-8")
     return tuple(Artifact(**entry) for entry in json.loads(text)["artifacts"])
 
 

@@ -43,12 +43,12 @@ def silent(_: Progress) -> None:
 @contextmanager
 def shown_progress(stream: TextIO | None = None) -> Iterator[OnProgress]:
     """Show progress on `stream` (stderr): a live bar on a terminal, plain lines otherwise."""
-    stream = sys.stderr if stream is None else stream
-    if stream.isatty():
-        with _bars(stream) as on_progress:
+    out = sys.stderr if stream is None else stream
+    if out.isatty():
+        with _bars(out) as on_progress:
             yield on_progress
     else:
-        yield _Lines(stream)
+        yield _Lines(out)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from orchestrator import guard
 from orchestrator.codec.envelope import Envelope, Origin, Record
+from orchestrator.codec.keys import REROUTED
 from orchestrator.codec.limits import Limits, check, traceparent
 from orchestrator.codec.records import Cause, Outcome, StepCommand, Transition
 from orchestrator.codec.wire import RecordCodec
@@ -34,20 +35,16 @@ from orchestrator.core.events import (
     NodeFaulted,
     StepStuck,
 )
-from orchestrator.core.ids import is_id, parse_effect_id
+from orchestrator.core.ids import Direction, is_id, parse_effect_id
 from orchestrator.core.react import effects
 from orchestrator.core.state import Consistency, Phase, SagaState, Timer, timers
-from orchestrator.errors import CorruptStore, DecodeError
+from orchestrator.errors import CorruptStore, DecodeError, TransactionError
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.catalog import Catalog, Known
 from orchestrator.runtime.quarantine import Refusal, dead_letter
 from orchestrator.runtime.shard import Change, Lookup, Shard
 from orchestrator.topics import Topics
 
-REROUTED = "rerouted"
-"""Header of a command that was passed on to its own shard: where it lay. A second time it is a dead
-letter."""
-SNAPSHOT_KEY = b"s|"
 _OUTCOMES = {int(outcome): outcome for outcome in ReplyOutcome}
 _ALERTS: dict[type[Event], str] = {
     StepStuck: "saga_stuck",
@@ -247,9 +244,9 @@ class Interpreter:
         if not isinstance(read, Read):
             return read
         found = shard.look_up(read.saga_id)
-        if isinstance(read.command, ResolveStep) and found.state is not None:
+        if found.state is not None and not found.state.ended and _brings_result(read.command):
             try:
-                read = self._with_result(read, read.command, found.state)
+                read = self._with_result(read, found.state)
             except DecodeError as error:
                 return Refusal(error.reason, error.text)
         if read.known is None and isinstance(read.command, StartSaga) and found.state is None:
@@ -285,13 +282,20 @@ class Interpreter:
             command = command._replace(payload=known.accept(command.payload))
         return Read(command.saga_id, command, cause, known, traceparent(envelope))
 
-    def _with_result(self, read: Read, command: ResolveStep, state: SagaState) -> Read:
-        """Check what a person says that a step gave. Only a known saga tells the type."""
+    def _with_result(self, read: Read, state: SagaState) -> Read:
+        """Check what a participant, or a person, says that a step gave. A known saga tells the type.
+
+        What a step function cannot read must not get into a saga: it would be stuck there.
+        """
         known = self._catalog.find(state.definition, state.version)
-        if known is None:
-            return read
-        result = known.accept_result(command.step_id, command.result)
-        return read._replace(command=command._replace(result=result))
+        command = read.command
+        if known is not None and isinstance(command, ReplyReceived):
+            result = known.accept_result(command.step_id, command.payload)
+            command = command._replace(payload=result)
+        elif known is not None and isinstance(command, ResolveStep) and command.result:
+            result = known.accept_result(command.step_id, command.result)
+            command = command._replace(result=result)
+        return read._replace(command=command)
 
     def _read_reply(
         self, envelope: Envelope, key: bytes, value: bytes, participant: str
@@ -427,8 +431,15 @@ def _outcome(effect: Effect, now_ms: int) -> Outcome:
     )
 
 
+def _brings_result(command: Command) -> bool:
+    if isinstance(command, ReplyReceived):
+        return command.outcome is ReplyOutcome.SUCCEEDED and command.direction == Direction.DO
+    return isinstance(command, ResolveStep)
+
+
 def _unless_ours(raised: guard.Raised) -> str:
-    # A broken store or no memory is not the input's fault: its shard or the process must stop.
-    if isinstance(raised.error, CorruptStore | MemoryError):
+    # A broken store, no memory or a registry that is away is not the input's fault: its shard, the
+    # process or the batch must stop.
+    if isinstance(raised.error, CorruptStore | MemoryError | TransactionError):
         raise raised.error
     return raised.text

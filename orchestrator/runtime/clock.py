@@ -11,9 +11,11 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Wall clock, ms since the epoch. May jump; shards clamp it so that theirs never does."""
+        ...
 
     def monotonic_s(self) -> float:
         """Seconds from an arbitrary start; never runs back."""
+        ...
 
 
 class SystemClock:

@@ -47,6 +47,7 @@ class Program(Protocol):
     @property
     def sagas(self) -> tuple[Saga[Any, Any], ...]:
         """Every saga definition."""
+        ...
 
 
 class RocksStores:

@@ -7,11 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.codec.payloads import AvroPayloads
-from orchestrator.codec.refusals import refuse
 from orchestrator.runtime.catalog import Catalog, Known
 
 if TYPE_CHECKING:
     from orchestrator.definition.saga import Saga
+
+
+_NOTHING = b"{}"
+"""What an empty result stands for: a payload without fields, such as `Done`."""
 
 
 def catalog_of(sagas: Iterable[Saga[Any, Any]], payloads: AvroPayloads) -> Catalog:
@@ -39,8 +42,7 @@ def _accept(payloads: AvroPayloads, kind: type[Any], data: bytes) -> bytes:
 def _accept_result(
     payloads: AvroPayloads, results: dict[str, type[Any]], step_id: str, data: bytes
 ) -> bytes:
-    if not data:
-        return data
-    if step_id not in results:
-        raise refuse("malformed_payload", f"there is no step {step_id!r}")
-    return payloads.accept(data, results[step_id])
+    kind = results.get(step_id)
+    if kind is None:
+        return data  # the saga refuses a step that it has not
+    return payloads.vet(data or _NOTHING, kind)

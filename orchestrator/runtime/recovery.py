@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from orchestrator.codec.envelope import Envelope
+from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.state import Timer, timers
@@ -19,12 +20,11 @@ from orchestrator.errors import CorruptStore, DecodeError, Retriable, StateError
 from orchestrator.kafka.base import GroupMember, Position, Reader, Source, TopicPartition
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
-from orchestrator.runtime.batch import SNAPSHOT_KEY
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
-from orchestrator.runtime.transaction import CURSOR_KEY, Transactor
+from orchestrator.runtime.transaction import Transactor
 from orchestrator.store.base import Batch, ShardStore
 
 T = TypeVar("T")
@@ -39,9 +39,11 @@ class Stores(Protocol):
 
     def open(self, partition: int) -> ShardStore:
         """Open or make the store of a shard. Raises CorruptStore, ConfigurationError."""
+        ...
 
     def set_aside(self, partition: int) -> str:
         """Move the files of a closed store out of the way; say where they are now."""
+        ...
 
 
 class Cluster(Protocol):
@@ -49,12 +51,15 @@ class Cluster(Protocol):
 
     def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """First offset of each that still exists."""
+        ...
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermark of each."""
+        ...
 
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now."""
+        ...
 
 
 class RestoreProgress(NamedTuple):

@@ -8,17 +8,15 @@ leaves a store that is behind at most, never ahead.
 from __future__ import annotations
 
 from orchestrator.codec.envelope import Record
+from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import MustAbort
 from orchestrator.kafka.base import GroupMetadata, Position, Sink, TopicPartition
-from orchestrator.runtime.batch import SNAPSHOT_KEY, Outbox
+from orchestrator.runtime.batch import Outbox
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.shard import Shard
 from orchestrator.topics import Topics
-
-CURSOR_KEY = b"cursor|"
-BARRIER_KEY = b"barrier|"
 
 
 class Sealed:

@@ -135,6 +135,9 @@ class Worker:
         except CorruptStore as error:
             self._broken(shard, error)
             return
+        except TransactionError as error:
+            self._doubt(error)  # nothing was begun, but a pause is due: the registry is away, say
+            return
         if outbox.shards:
             self._commit(outbox)
         else:

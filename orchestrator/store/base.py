@@ -41,27 +41,34 @@ class ShardStore(Protocol):
 
     def get(self, saga_id: str) -> bytes | None:
         """Snapshot of a saga, None if it is not here."""
+        ...
 
     def cursor(self) -> bytes | None:
         """The last cursor applied, None in a new store."""
+        ...
 
     def position(self) -> int:
         """Offset of the next changelog record to read; 0 in a new store."""
+        ...
 
     def synced_at_ms(self) -> int:
         """When the store last held all that was committed (ms since the epoch); 0 if new."""
+        ...
 
     def apply(self, batch: Batch) -> None:
         """Take over a batch, all of it or nothing, whenever the process dies."""
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """At most `limit` timers with `due_ms <= now_ms`, the earliest first; they stay armed."""
+        ...
 
     def next_due_ms(self) -> int | None:
         """When the earliest timer is due, None if none is armed."""
+        ...
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """Every saga id with its snapshot, in the order of the ids; not a point in time."""
+        ...
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
@@ -79,9 +86,11 @@ class Stores(Protocol):
         Raises CorruptStore if it cannot be read (then `set_aside` and open again), and
         ConfigurationError if another process holds it or the folder cannot be written.
         """
+        ...
 
     def set_aside(self, shard: int) -> str:
         """Move the store of a shard, which is not open, out of the way; say where a person finds it.
 
         Empty if there was none.
         """
+        ...

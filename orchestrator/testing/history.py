@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from orchestrator.audit.reading import Log
 from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.keys import REROUTED
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.definition import Definition
@@ -21,9 +22,6 @@ from orchestrator.participant.ledgers import read_ledger
 from orchestrator.testing.checkers import History, LedgerEntry
 
 T = TypeVar("T")
-
-REROUTED = "rerouted"
-"""Header of a command that was passed on: where it came from, `topic/partition/offset`."""
 
 
 def read_history(

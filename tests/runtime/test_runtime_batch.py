@@ -20,15 +20,17 @@ from orchestrator import (
     step,
 )
 from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.keys import REROUTED
 from orchestrator.codec.limits import DEFAULT_LIMITS
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Cursor, Reply
+from orchestrator.codec.refusals import REFUSALS
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import ResolveStep, StartSaga
-from orchestrator.errors import CorruptStore
+from orchestrator.errors import CorruptStore, Retriable
 from orchestrator.kafka.base import Position
 from orchestrator.kafka.partitioner import partition as partition_of
-from orchestrator.runtime.batch import REROUTED, Interpreter, Outbox
+from orchestrator.runtime.batch import Interpreter, Outbox
 from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.program import catalog_of
 from orchestrator.runtime.shard import Shard, ShardStatus
@@ -75,6 +77,9 @@ KNOWN = catalog_of((sell,), PAYLOADS)
 NOW_MS = 1_000_000
 
 
+PAID = PAYLOADS.encode(Paid("r"), Paid)
+
+
 class Bench:
     """One shard, and the inputs that are put to it."""
 
@@ -111,8 +116,7 @@ class Bench:
         value = CODEC.encode_command(start)
         return self.put(TOPICS.commands, saga_id.encode(), value, headers)
 
-    def reply(self, saga_id="s-1", effect="s-1/pay/do/1", key=None, outcome=1):
-        payload = PAYLOADS.encode(Paid("r"), Paid)
+    def reply(self, saga_id="s-1", effect="s-1/pay/do/1", key=None, outcome=1, payload=PAID):
         value = CODEC.encode_reply(Reply(effect, saga_id, outcome, "", payload))
         return self.put(TOPICS.replies("till"), (key or saga_id).encode(), value)
 
@@ -349,6 +353,37 @@ def test_a_result_given_by_hand_is_checked_against_its_type():
     reasons = [letter.reason for letter in bench.letters()]
     assert reasons[0] == "malformed_payload"
     assert len(reasons) == 2
+
+
+@pytest.mark.parametrize("payload", [b"\xff", PAID[:-1], PAYLOADS.encode(Sale("x"), Sale), b""])
+def test_a_result_that_no_step_could_read_does_not_get_into_a_saga(payload):
+    bench = Bench()
+    bench.start()
+    bench.reply(payload=payload)
+    (letter,) = bench.letters()
+    assert letter.reason in REFUSALS
+    assert bench.shard.overlay["s-1"].state.sequence == 2
+
+
+def test_a_result_may_be_json():
+    bench = Bench()
+    bench.start()
+    bench.reply(payload=b'{"receipt": "r"}')
+    assert bench.letters() == []
+    assert bench.outbox.outcomes_count == 1
+    assert PAID in bench.outbox.records[-1].value
+
+
+def test_a_registry_that_is_away_makes_no_dead_letter():
+    class Away(RecordCodec):
+        def decode_command(self, data):
+            raise Retriable(f"the registry is away: {len(data)} bytes wait")
+
+    bench = Bench(codec=Away())
+    with pytest.raises(Retriable):
+        bench.start()
+    assert bench.outbox.records == []
+    assert bench.shard.moved == {}
 
 
 def test_a_shards_clock_never_runs_back():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.state import Phase, SagaState, StepState, StepStatus, timers
 from orchestrator.runtime.recovery import Begin, Halt, Ranges, discard_reason, judge, replayed
-from orchestrator.runtime.transaction import BARRIER_KEY, CURSOR_KEY
 from orchestrator.store.base import Batch
 from orchestrator.store.memory import MemoryStore
 

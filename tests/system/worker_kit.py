@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Producer
 
 from orchestrator import modules
 from orchestrator.codec.envelope import Origin
+from orchestrator.codec.keys import CURSOR_KEY, REROUTED, SNAPSHOT_KEY
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Reply, StepCommand
 from orchestrator.codec.wire import RecordCodec
@@ -27,11 +28,9 @@ from orchestrator.kafka.base import Position, TopicPartition, TopicSpec
 from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.runtime.batch import REROUTED, SNAPSHOT_KEY
 from orchestrator.runtime.main import RocksStores
 from orchestrator.runtime.program import catalog_of
 from orchestrator.runtime.settings import instance_id
-from orchestrator.runtime.transaction import CURSOR_KEY
 from orchestrator.store.rocks import StoreSettings
 from orchestrator.testing import checkers
 from orchestrator.topics import Topics
