@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from benchmarks import plot, profiling, size, startup, steps
 from benchmarks.restate.peer import Restate
@@ -77,7 +78,8 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001 - it has no other name
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001 - it has no public name
 
 
 def _verb(verbs: Verbs, name: str, run: Run, text: str) -> ArgumentParser:
