@@ -119,10 +119,8 @@ def _line(line: Line, x_at: Scale, y_at: Scale) -> Iterator[str]:
 def _labels(lines: Sequence[Line], x_at: Scale, y_at: Scale) -> Iterator[str]:
     """Name each line at its end; labels that would touch are moved apart, top first."""
     free_y = -math.inf
-    ends = (
-        sorted((y_at(line.points[-1].y), line) for line in lines if line.points) if lines else []
-    )
-    for wanted_y, line in ends:
+    ends = [(y_at(line.points[-1].y), line) for line in lines]
+    for wanted_y, line in sorted(ends, key=lambda end: end[0]):
         y = max(wanted_y, free_y)
         free_y = y + _LABEL_APART
         x = x_at(line.points[-1].x) + 9

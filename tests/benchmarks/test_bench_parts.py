@@ -11,7 +11,7 @@ from benchmarks.figures import percentiles_ms, spread, steady_rate
 from benchmarks.flame import busy, draw_flame, parse_stacks, self_shares, total_shares
 from benchmarks.rounds import rate, ratios, summarise
 from benchmarks.stages import OTHER, WORKER_STAGES, stage_shares
-from benchmarks.trip import Confirmed, Trip, trip
+from benchmarks.trip import Confirmed, Trip, flight, on_reserve_flight, trip
 from benchmarks.verdict import compare
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.participant import Transaction
@@ -31,8 +31,6 @@ def test_the_payloads_have_the_size_of_the_workload():
 
 
 def _run_first_step(asked):
-    from benchmarks.trip import flight, on_reserve_flight
-
     return on_reserve_flight(flight.command(asked), Transaction.in_memory())
 
 
