@@ -37,6 +37,8 @@ from benchmarks.figures import percentiles_ms, steady_rate
 PARTICIPANTS = ("flight", "hotel", "card")
 BATCH = 500
 WARM_UP_IN_FLIGHT = 200
+STALLED_S = 60.0
+"""Without any outcome for so long the client gives up."""
 encode, decode = msgspec.json.encode, msgspec.json.decode
 
 
@@ -75,11 +77,20 @@ def consumer(
 
 
 def batches(source: Consumer) -> Iterator[list[Any]]:
-    """Give what there is, for ever."""
+    """Give what there is, until nothing comes for long or whoever started this process is gone."""
+    moved_s = time.monotonic()
     while True:
         first = source.poll(0.5)
         if first is not None:
+            moved_s = time.monotonic()
             yield [m for m in [first, *source.consume(BATCH, 0)] if m.error() is None]
+        elif _abandoned(moved_s):
+            return
+
+
+def _abandoned(moved_s: float) -> bool:
+    parent = multiprocessing.parent_process()
+    return time.monotonic() - moved_s > STALLED_S if parent is None else not parent.is_alive()
 
 
 def advance(saga: Saga, reply_ok: bool | None) -> list[tuple[str, str]]:  # noqa: FBT001

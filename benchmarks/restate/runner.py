@@ -33,7 +33,9 @@ def loopback_only() -> None:
     """Start again in a namespace with loopback alone; inside it, bring loopback up."""
     if INSIDE not in os.environ:
         os.environ[INSIDE] = "1"
-        flags = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
+        # Processes of its own as well: whatever was started ends with this one, however it ends.
+        flags = ["-n", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        flags += [] if os.geteuid() == 0 else ["-r"]
         os.execvp("unshare", ["unshare", *flags, sys.executable, *sys.argv])
     with socket.socket() as any_socket:  # SIOCSIFFLAGS with IFF_UP | IFF_RUNNING
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
