@@ -35,7 +35,7 @@ from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.worker import Worker
 from orchestrator.store.base import ShardStore
 from orchestrator.store.rocks import RocksShared, RocksStore, StoreSettings
-from orchestrator.topics import Topics
+from orchestrator.topics import Profile, Topics, TopicSettings, plan, specs
 
 if TYPE_CHECKING:
     from orchestrator.definition.saga import Saga
@@ -154,7 +154,23 @@ def check_topics(
                 f"{name} has {found[name].partitions} partitions, {topics.commands} has"
                 f" {partitions}: all topics of the shards must have the same number"
             )
+    _refuse_dangerous([found[name] for name in [*own, topics.dead_letters]], topics, participants)
     return partitions, {name: found[topic].partitions for name, topic in commands.items()}
+
+
+def _refuse_dangerous(
+    own: Sequence[TopicState], topics: Topics, participants: Sequence[str]
+) -> None:
+    """Raise ConfigurationError if a topic of ours would lose what it is there to keep."""
+    replicated = all(state.replication > 1 for state in own)
+    profile = Profile.PRODUCTION if replicated else Profile.DEVELOPMENT
+    settings = TopicSettings(partitions=own[0].partitions, profile=profile)
+    found = {state.name: state for state in own}
+    wanted = [spec for spec in specs(topics, participants, settings) if spec.name in found]
+    fatal = plan(wanted, found).fatal
+    if fatal:
+        told = [*map(str, fatal), "see `saga topics check`"]
+        raise ConfigurationError("\n".join(["the topics cannot be used:", *told]))
 
 
 def _partitions(
