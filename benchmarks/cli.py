@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks import plot, profiling, size, startup, steps
+from benchmarks import dry, plot, profiling, size, startup, steps
 from benchmarks.restate.peer import Restate
 from benchmarks.rounds import BARE, Measure, run_rounds, summarise, tell, write_result
 from orchestrator.errors import OrchestratorError
@@ -76,6 +76,11 @@ def _parser() -> ArgumentParser:
     verb = _measuring(verbs, "profile", profiling.measure, "flame graphs and stages, with py-spy")
     verb.add_argument("--in-flight", type=int, default=1_000)
     verb.add_argument("--seconds", type=int, default=15, help="a recording (default 15)")
+    verb = verbs.add_parser("dry", help="CPU of an input in the worker, without Kafka")
+    verb.add_argument("--rounds", type=int, default=9)
+    verb.add_argument("--sagas", type=int, default=1_000)
+    verb.add_argument("--name", default="dry", help="of the results file")
+    verb.set_defaults(run=dry.measure)
     verb = verbs.add_parser("plot", help="draw results into docs/performance")
     verb.add_argument("names", nargs="*", default=["trip", "size"], help="of results files")
     verb.set_defaults(run=lambda options: plot.draw(options.names))
