@@ -37,6 +37,7 @@ from orchestrator.core.events import AttemptFailed, Event, NodeFaulted, SagaEnde
 from orchestrator.core.ids import Direction
 from orchestrator.core.react import react
 from orchestrator.core.state import Phase, SagaState, Timer, timers
+from orchestrator.definition.kinds import answers_of
 
 if TYPE_CHECKING:
     from orchestrator.core.definition import Definition
@@ -68,7 +69,10 @@ class Pending(NamedTuple):
 
 
 class Expect(Generic[R, F]):
-    """One command that the saga has sent. Answer it, or let its time run out."""
+    """One command that the saga has sent. Answer it, or let its time run out.
+
+    Keep it to answer later: an answer after `times_out` is a late one.
+    """
 
     def __init__(self, trial: Trial, pending: Pending) -> None:
         self._trial = trial
@@ -76,10 +80,14 @@ class Expect(Generic[R, F]):
 
     def replies(self, result: R) -> Trial:
         """Answer with the result."""
+        wanted, _ = answers_of(type(self._pending.command))
+        self._require(result, (wanted,), "result")
         return self._answer(ReplyOutcome.SUCCEEDED, result, "")
 
     def fails(self, failure: F) -> Trial:
         """Answer with a declared business failure."""
+        _, declared = answers_of(type(self._pending.command))
+        self._require(failure, declared, "failure")
         return self._answer(ReplyOutcome.FAILED, failure, type(failure).__name__)
 
     def asks_to_retry(self, why: str = "") -> Trial:
@@ -95,6 +103,13 @@ class Expect(Generic[R, F]):
         """Give no answer to this attempt nor to any further one of the same command."""
         self._trial._exhaust(self._pending)  # noqa: SLF001 - as above
         return self._trial
+
+    def _require(self, answer: object, kinds: tuple[Any, ...], what: str) -> None:
+        # Type checkers say the same; not everybody runs one over the tests.
+        if type(answer) not in kinds:
+            allowed = " | ".join(kind.__name__ for kind in kinds) or "none"
+            name = type(self._pending.command).__name__
+            raise AssertionError(f"{answer!r} is no {what} of {name}; declared: {allowed}")
 
     def _answer(self, outcome: ReplyOutcome, payload: object, text: str) -> Trial:
         self._trial._reply(self._pending, outcome, payload, text)  # noqa: SLF001 - as above
@@ -224,7 +239,8 @@ class Trial:
             self._pending.append(Pending(effect, self._payloads.decode(effect.payload, kind)))
 
     def _reply(self, pending: Pending, outcome: ReplyOutcome, payload: object, text: str) -> None:
-        self._pending.remove(pending)
+        if pending in self._pending:  # else the answer is late
+            self._pending.remove(pending)
         effect = pending.effect
         data = b"" if payload is None else self._payloads.encode(payload, type(payload))
         self._run(

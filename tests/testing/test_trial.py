@@ -16,10 +16,12 @@ from orchestrator import (
     seconds,
     step,
 )
+from orchestrator.core.events import ReplyIgnored
 from orchestrator.testing import trial
 from sagas.book_trip.contracts import (
     ChargeCard,
     Charged,
+    Declined,
     FlightCancelled,
     FullyBooked,
     IssueTicket,
@@ -198,6 +200,28 @@ def test_what_was_expected_and_what_was_seen_are_told():
         paid().sends(TICKET).replies(TicketIssued("T1")).completes(Itinerary("1", 1, "1"))
     with pytest.raises(AssertionError, match="retried for ever"):
         paid().sends(TICKET).never_answers()
+
+
+def test_answers_that_no_participant_can_give_are_refused():
+    with pytest.raises(
+        AssertionError, match="is no result of ReserveSeat; declared: SeatReserved"
+    ):
+        trial(book_trip.given(ADA)).sends(SEAT).replies(RoomReserved(7))
+    with pytest.raises(AssertionError, match="is no failure of ReserveSeat; declared: NoSeat"):
+        trial(book_trip.given(ADA)).sends(SEAT).fails(Declined("limit"))
+    run = trial(book_trip.given(ADA)).sends(SEAT).replies(SeatReserved("12A")).cancel()
+    undo = run.sends(ROOM).replies(RoomReserved(7)).sends(NO_ROOM)
+    with pytest.raises(AssertionError, match="is no failure of ReleaseRoom; declared: none"):
+        undo.fails(Declined("never"))
+
+
+def test_a_late_answer_is_recorded_and_changes_nothing():
+    run = trial(book_trip.given(ADA))
+    first = run.sends(SEAT)
+    first.never_answers()
+    first.replies(SeatReserved("12A"))
+    assert isinstance(run.events[-1], ReplyIgnored)
+    run.sends(NO_SEAT).replies(Done()).rolls_back()
 
 
 desk = Participant("desk")
