@@ -35,7 +35,7 @@ from orchestrator.testing.history import ledger_entries, read_history
 from orchestrator.topics import Topics, TopicSettings, apply, plan, specs
 
 HERE = Path(__file__).parent
-PATIENCE_S = 60.0
+PATIENCE_S = 45.0
 ACCOUNTS_COUNT = 20
 OPENING_CENTS = 10_000
 LOG_SHOWN_CHARS = 4_000
@@ -285,7 +285,11 @@ class Town:
                 )
 
     def report(self):
-        """The last words of what runs."""
+        """The last words of what runs, and where the workers stand."""
+        for process in self.processes:
+            if process.code is None and process.name.startswith("worker"):
+                process.signal(signal.SIGUSR2)
+        time.sleep(0.2)  # for their answers; there is nothing to wait for if one is frozen
         lines = []
         for process in self.processes[-4:]:
             lines += [f"--- {process.name} ({process.code})"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import signal
 import sys
@@ -66,6 +67,7 @@ SINKS = {"trusting": TrustingSink, "aborting": AbortingSink}
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
+    faulthandler.register(signal.SIGUSR2)  # says where it stands, when a test asks
     log.configure("info")
     stop = StopRequest(asked["parent"])
     if asked["planted"]:

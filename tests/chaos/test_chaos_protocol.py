@@ -1,0 +1,180 @@
+"""M11 to M17 and M34 with whole workers: requests late, lost and repeated between worker and broker.
+
+Each test names what must have happened to the worker; a run in which it did not has shown nothing.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.testing.frame_proxy import Api, Direction
+
+QUICK_NETWORK = {"socket_timeout_ms": 1_000}
+
+
+@pytest.fixture
+def behind(town, proxy):
+    """Starts workers that reach the broker through the proxy; they have ended sagas already."""
+
+    def start(**how):
+        worker = town.worker(proxied=True, kafka=QUICK_NETWORK, **how)
+        town.begin(12)
+        town.wait_ended()
+        return worker
+
+    yield start
+    proxy.clear()
+
+
+def failures(worker):
+    """What kinds of transaction failures a worker has met, in order."""
+    return [line["reason"] for line in worker.lines("transaction_failed")]
+
+
+def meet_next_transaction(town, proxy):
+    """An `EndTxn` that is late until the next transaction has written and not sent its offsets."""
+    late = proxy.hold(Api.END_TXN, client=town.prefix)
+    town.begin(12)
+    late.wait()
+    offsets = proxy.hold(Api.ADD_OFFSETS_TO_TXN, client=town.prefix)
+    written = proxy.watch(Api.PRODUCE, client=town.prefix)
+    offsets.wait()
+    written.wait_answered()
+    late.release()
+    late.wait_answered()
+    offsets.release()
+
+
+def test_without_rotation_a_torn_transaction_is_found_and_its_shard_stands_still(
+    town, proxy, behind
+):
+    worker = behind(planted="trusting")
+
+    meet_next_transaction(town, proxy)
+
+    (halted, *_) = worker.wait_logged("shard_halted")
+    assert halted["reason"] == "torn"
+    broken = {problem.invariant for problem in town.judge()}
+    assert {"I5", "I10"} <= broken  # half a transaction in the log, and sagas that never end
+
+
+def test_with_rotation_a_late_end_does_no_harm(town, proxy, behind):
+    worker = behind()
+
+    meet_next_transaction(town, proxy)
+
+    town.wait_ended()
+    town.check()
+    assert "Doubtful" in failures(worker)
+    assert worker.lines("producer_rotated")
+
+
+def test_a_lost_answer_to_the_end_is_found_out_from_the_changelog(town, proxy, behind):
+    worker = behind()
+    lost = proxy.drop(Api.END_TXN, Direction.RESPONSE, client=town.prefix)
+    town.begin(24)
+
+    town.wait_ended()
+
+    town.check()
+    assert len(lost.frames) == 1
+    assert "Doubtful" in failures(worker)
+
+
+def test_a_slow_commit_costs_the_producer_its_life_and_nothing_else(town, proxy, behind):
+    worker = behind(transactions={"commit_doubt_ms": 200})
+    slow = proxy.delay(Api.END_TXN, by_ms=400, client=town.prefix)
+    town.begin(24)
+
+    town.wait_ended()
+
+    town.check()
+    assert len(slow.frames) == 1
+    assert failures(worker)[:1] == ["Doubtful"]
+
+
+def test_a_transaction_that_outlives_its_time_is_aborted_and_done_again(town, proxy, behind):
+    worker = behind(transactions={"transaction_timeout_ms": 2_000})
+    held = proxy.hold(Api.ADD_OFFSETS_TO_TXN, client=town.prefix, count=None)
+    town.begin(12)
+    held.wait()
+    worker.wait_logged("transaction_failed")
+    town.begin(12)
+
+    held.release()
+
+    town.wait_ended()
+    town.check()
+    assert worker.lines("producer_rotated")
+
+
+@pytest.mark.parametrize("api", [Api.TXN_OFFSET_COMMIT, Api.ADD_OFFSETS_TO_TXN, Api.PRODUCE])
+def test_a_lost_request_is_repeated_or_its_transaction_done_again(town, proxy, behind, api):
+    behind()
+    lost = proxy.drop(api, client=town.prefix)
+    town.begin(24)
+
+    town.wait_ended()
+
+    town.check()
+    assert len(lost.frames) == 1
+
+
+def test_a_duplicated_request_changes_nothing(town, proxy, behind):
+    behind()
+    twice = [
+        proxy.duplicate(api, client=town.prefix, count=3)
+        for api in (Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.TXN_OFFSET_COMMIT, Api.END_TXN)
+    ]
+    town.begin(36)
+
+    town.wait_ended()
+
+    town.check()
+    assert all(rule.frames for rule in twice)
+
+
+def test_an_abort_before_the_partitions_are_registered_ends_in_rotation(town, proxy):
+    worker = town.worker(proxied=True, kafka=QUICK_NETWORK, planted="aborting")
+    slow = proxy.delay(
+        Api.ADD_PARTITIONS_TO_TXN, Direction.RESPONSE, by_ms=300, client=town.prefix, count=None
+    )
+    town.begin(12)
+    worker.wait_logged("transaction_failed")
+    slow.release()
+
+    town.wait_ended()
+
+    town.check()
+    assert failures(worker)[:1] == ["MustAbort"]
+
+
+def test_broken_connections_lose_nothing(town, proxy, behind):
+    behind()
+    for _ in range(8):
+        town.begin(6)
+        request = proxy.watch(Api.END_TXN, client=town.prefix)
+        request.wait()
+        proxy.sever()
+
+    town.wait_ended()
+
+    town.check()
+
+
+def test_a_worker_cut_off_from_the_brokers_comes_back(town, proxy, behind):
+    worker = behind()
+    other = town.worker(1)
+    worker.wait_logged("rebalance", 2)
+    other.wait_logged("shard_running")
+    proxy.cut()
+    town.begin(24)
+    other.wait_logged("fenced_dead_predecessor")
+    town.wait_ended()
+    proxy.mend()
+
+    town.begin(24)
+    other.wait_logged("rebalance", 3)
+    town.wait_ended()
+
+    town.check()
