@@ -258,7 +258,7 @@ class FrameProxy:
         self._servers: list[asyncio.Server] = []
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._cut = False
+        self._refusing = False
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -393,14 +393,18 @@ class FrameProxy:
         """Break every connection once."""
         self._loop.call_soon_threadsafe(self._sever)
 
+    def refuse(self) -> None:
+        """Let no new connection through until `mend`."""
+        self._refusing = True
+
     def cut(self) -> None:
         """Break every connection and let none through until `mend`."""
-        self._cut = True
+        self.refuse()
         self.sever()
 
     def mend(self) -> None:
-        """Undo `cut`."""
-        self._cut = False
+        """Undo `refuse` and `cut`."""
+        self._refusing = False
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -432,7 +436,7 @@ class FrameProxy:
         client_writer: asyncio.StreamWriter,
     ) -> None:
         try:
-            if self._cut:
+            if self._refusing:
                 raise ConnectionRefusedError
             broker_reader, broker_writer = await asyncio.open_connection(
                 *address, limit=_BUFFER_BYTES

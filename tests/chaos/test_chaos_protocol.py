@@ -149,19 +149,6 @@ def test_an_abort_before_the_partitions_are_registered_ends_in_rotation(town, pr
     assert failures(worker)[:1] == ["MustAbort"]
 
 
-def test_broken_connections_lose_nothing(town, proxy, behind):
-    behind()
-    for _ in range(8):
-        town.begin(6)
-        request = proxy.watch(Api.END_TXN, client=town.prefix)
-        request.wait()
-        proxy.sever()
-
-    town.wait_ended()
-
-    town.check()
-
-
 def test_a_worker_cut_off_from_the_brokers_comes_back(town, proxy, behind):
     worker = behind()
     other = town.worker(1)

@@ -216,6 +216,23 @@ def test_repeated_offsets_are_doubtful(desk):
     assert isinstance(whole.exception(20), Doubtful)
 
 
+@pytest.mark.xfail(
+    reason="librdkafka #5456: send_offsets_to_transaction never looks at its time limit",
+    raises=TimeoutError,
+    strict=True,
+)
+def test_offsets_that_find_no_coordinator_give_up_in_time(desk):
+    sink = desk.sink(transaction_timeout_ms=2_000)
+    desk.transaction(sink, b"0", 1)
+    desk.proxy.hang_up(Api.TXN_OFFSET_COMMIT, client=desk.prefix)
+    desk.proxy.refuse()
+    try:
+        with pytest.raises(Doubtful):
+            desk.pool.submit(desk.transaction, sink, b"1", 2).result(15)
+    finally:
+        desk.proxy.mend()
+
+
 def test_without_rotation_late_offsets_set_the_group_back(desk):
     sink = desk.sink(TrustingSink)
     desk.transaction(sink, b"0", 1)
