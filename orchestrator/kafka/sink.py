@@ -23,6 +23,8 @@ from orchestrator.kafka.base import GroupMetadata, Position, TopicPartition
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.source import LOGGER
 
+_DOUBTFUL_LINES = frozenset({"FAIL", "ERROR", "REQTMOUT", "TXNERR", "PROTOERR"})
+"""Facilities of log lines that tell of a lost connection or a request without an answer."""
 _KNOCK_S = 0.12
 """How long a first `init_transactions` may take; each further one twice as long. Finding a
 predecessor's open transaction it starts the abort, then naps twice for 500 ms; a second producer
@@ -37,8 +39,8 @@ class TransactionSettings:
     """When brokers abort a transaction whose owner is silent, in ms. Default 10,000: until then every
     reader of committed records waits behind it."""
     commit_doubt_ms: int = field(default=1_000, metadata={"min": 10, "max": 30_000})
-    """A commit slower than this costs the producer its life, in ms. Default 1,000: fifty times a
-    usual commit; a repeated request may still be on its way."""
+    """A step of a transaction slower than this costs the producer its life, in ms. Default 1,000:
+    fifty times a usual commit; a repeated request may still be on its way."""
     linger_ms: int = field(default=2, metadata={"min": 0, "max": 100})
     """How long a record may wait for others of its partition, in ms. Default 2: 1.3 times the rate
     of 0, at no cost in latency."""
@@ -75,7 +77,8 @@ class TransactionalSink:
     def init(self) -> None:
         """Take the transactional id."""
         self._drop()
-        self._producer = claim(self._config | {"error_cb": self._on_error}, 4 * self._budget_s)
+        hear = {"error_cb": self._on_error, "logger": Ear(self._troubles)}
+        self._producer = claim(self._config | hear, 4 * self._budget_s)
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -132,12 +135,9 @@ class TransactionalSink:
     def commit(self) -> Mapping[TopicPartition, int]:
         """Commit; give the offset of the last tracked record of each partition."""
         producer = self._live()
-        started_s = time.monotonic()
         self._call("committing", producer.commit_transaction)
         self._open = False
-        took_ms = (time.monotonic() - started_s) * 1_000
-        if took_ms >= self._tuning.commit_doubt_ms:
-            raise Doubtful(f"the commit took {took_ms:.0f} ms")
+        producer.poll(0)  # what the library has to say about it
         if self._troubles:
             raise Doubtful(f"errors during the transaction: {'; '.join(self._troubles)}")
         return self._offsets
@@ -159,8 +159,13 @@ class TransactionalSink:
         self._drop()
 
     def _call(self, doing: str, step: Callable[[float], object]) -> None:
-        """Run one call of the client library, again while it is retriable, within the budget."""
-        deadline_s = time.monotonic() + self._budget_s
+        """Run one call of the client library, again while it is retriable, within the budget.
+
+        A slow one is noted: the library may have repeated a request, whose first copy is still on
+        its way.
+        """
+        started_s = time.monotonic()
+        deadline_s = started_s + self._budget_s
         while True:
             left_s = max(deadline_s - time.monotonic(), 0.001)
             try:
@@ -172,6 +177,9 @@ class TransactionalSink:
                 if time.monotonic() >= deadline_s:
                     raise Doubtful(f"gave up after {self._budget_s:.0f} s: {raised}") from error
             else:
+                took_ms = (time.monotonic() - started_s) * 1_000
+                if took_ms >= self._tuning.commit_doubt_ms:
+                    self._troubles.append(f"{doing} took {took_ms:.0f} ms")
                 return
 
     def _live(self) -> Producer:
@@ -194,6 +202,24 @@ class TransactionalSink:
             self._offsets[pair] = message.offset()
 
 
+class Ear:
+    """Hears what the client library logs: a lost connection is reported nowhere else.
+
+    A request that was on its way when the connection broke is repeated on a new one, in silence.
+    """
+
+    def __init__(self, troubles: list[str]) -> None:
+        """Put what means doubt into `troubles`."""
+        self._troubles = troubles
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        """Take one line: `FACILITY [thread]: message`. The signature is the library's."""
+        LOGGER.log(level, text, *arguments)
+        line = text % arguments if arguments else text
+        if line.split(" ", 1)[0] in _DOUBTFUL_LINES:
+            self._troubles.append(line)
+
+
 def fence(settings: KafkaSettings, transactional_id: str, timeout_s: float = 10.0) -> None:
     """Abort the open transaction of a dead process and shut that process out.
 
@@ -213,7 +239,7 @@ def claim(config: Mapping[str, object], timeout_s: float) -> Producer:
     while True:
         # A producer that is not needed any more is purged and let go. Its `close` would first try
         # to abort: one more request of an epoch that we want to hear no more of.
-        producer = Producer(dict(config), logger=LOGGER)
+        producer = Producer({"logger": LOGGER, **config})
         try:
             producer.init_transactions(patience_s)
         except KafkaException as error:

@@ -187,12 +187,6 @@ def test_after_rotation_a_late_end_is_refused(desk):
     assert desk.committed("a") == desk.committed("b") == [b"0", b"1", b"2"]
 
 
-UNSEEN = (
-    "a request that the library repeats on a new connection within commit_doubt_ms goes unseen"
-)
-
-
-@pytest.mark.xfail(reason=UNSEEN, strict=True)
 @pytest.mark.parametrize("api", [Api.END_TXN, Api.ADD_OFFSETS_TO_TXN, Api.ADD_PARTITIONS_TO_TXN])
 def test_a_request_repeated_on_a_new_connection_is_doubtful(desk, api):
     sink = desk.sink()
@@ -205,7 +199,6 @@ def test_a_request_repeated_on_a_new_connection_is_doubtful(desk, api):
     assert isinstance(whole.exception(20), Doubtful)
 
 
-@pytest.mark.xfail(reason="only the commit itself is timed, not what comes before it", strict=True)
 def test_repeated_offsets_are_doubtful(desk):
     sink = desk.sink()
     desk.transaction(sink, b"0", 1)
