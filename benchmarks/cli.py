@@ -65,6 +65,12 @@ def _parser() -> ArgumentParser:
     verb.add_argument("--partitions", type=int, default=4)
     verb.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     verb.add_argument("--peer", choices=("restate",), help="interleave a peer too")
+    verb.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        help="wait so many s before a run for a quiet machine",
+    )
     verb.add_argument("--bar", type=float, default=0.0, help="least median share at 1,000")
     verb = _measuring(verbs, "size", size.measure, "rate and memory against sagas in flight")
     verb.add_argument("--levels", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])

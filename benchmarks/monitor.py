@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -11,6 +12,8 @@ from typing import Any, Self
 import psutil
 
 _SAMPLE_S = 0.5
+_QUIET_S, _QUIET_PERCENT = 2.0, 12.0
+"""So long at a time, so much of the machine may be used by whatever it is."""
 
 
 class Monitor:
@@ -72,6 +75,33 @@ class Monitor:
             self._peak_bytes[role] = max(self._peak_bytes[role], sum(map(_rss_bytes, tree)))
 
 
+class Others:
+    """How much of the machine processes took that are not ours, while a `with` block ran.
+
+    Ours are this process, what it has started and waited for in the block, and its broker.
+    """
+
+    share = 0.0
+
+    def __enter__(self) -> Self:
+        self._before = (*_machine_s(), _ours_s())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        now = (*_machine_s(), _ours_s())
+        busy_s, all_s, ours_s = (b - a for a, b in zip(self._before, now, strict=True))
+        self.share = round(max(0.0, busy_s - ours_s) / all_s, 3) if all_s else 0.0
+
+
+def await_quiet(patience_s: float) -> float:
+    """Wait until the machine has little to do, or patience ends; give how long it took, in s."""
+    began_s = time.monotonic()
+    while (waited_s := time.monotonic() - began_s) < patience_s:
+        if psutil.cpu_percent(_QUIET_S) < _QUIET_PERCENT:
+            break
+    return round(waited_s, 1)
+
+
 def rss_mb(pid: int) -> float:
     """Memory of a process and its children just now, in MB."""
     return round(sum(map(_rss_bytes, _tree(pid))) / 2**20, 1)
@@ -86,6 +116,12 @@ def broker_pids() -> list[int]:
     """Find the Java processes that this process has started."""
     children = psutil.Process().children(recursive=True)
     return [child.pid for child in children if "java" in child.name()]
+
+
+def _ours_s() -> float:
+    times = os.times()
+    ended_s = times.user + times.system + times.children_user + times.children_system
+    return ended_s + sum(cpu_s(pid) for pid in broker_pids())
 
 
 def _tree(pid: int) -> list[psutil.Process]:

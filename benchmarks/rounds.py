@@ -7,7 +7,6 @@ compared; what is shown is the median of those ratios and how far they lie apart
 from __future__ import annotations
 
 import json
-import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import calibrate_ms, machine, spread, versions
+from benchmarks.monitor import Others, await_quiet
 from benchmarks.subjects import Load, run_bare, run_engine
 from orchestrator.kafka.settings import KafkaSettings
 
@@ -64,9 +64,15 @@ def _measure(
         workers=options.workers,
         **({"warm_up": WARM_UP_ONE} if in_flight == 1 else {}),
     )
-    before_ms, load_1min = calibrate_ms(), os.getloadavg()[0]
-    found = measure(kafka, load)
-    noise = {"calibration_ms": [before_ms, calibrate_ms()], "load_before": round(load_1min, 2)}
+    waited_s = await_quiet(options.patience)
+    before_ms = calibrate_ms()
+    with Others() as others:
+        found = measure(kafka, load)
+    noise = {
+        "calibration_ms": [before_ms, calibrate_ms()],
+        "waited_s": waited_s,
+        "others_cpu_share": others.share,
+    }
     return {**found, "noise": {**found.get("noise", {}), **noise}}
 
 
@@ -75,7 +81,7 @@ def _say(row: dict[str, Any]) -> None:
     print(
         f"round {row['round'] + 1}  {row['subject']:<12} in flight {row['in_flight']:>5}"
         f"  {row['throughput_per_s']:>8,.0f} sagas/s  p50 {latency_ms['p50']:>8,.1f} ms"
-        f"  p99 {latency_ms['p99']:>8,.1f} ms",
+        f"  p99 {latency_ms['p99']:>8,.1f} ms  (others {row['noise']['others_cpu_share']:.0%})",
         flush=True,
     )
 
