@@ -61,6 +61,7 @@ def _run(context: Context, options: Namespace) -> Exit:
     if options.processes > 1:
         return _supervise(context, options)
     from orchestrator.cli.children import SUPERVISOR
+    from orchestrator.cli.restoring import shown_restore
     from orchestrator.kafka.sink import TransactionSettings
     from orchestrator.observability.log import configure
     from orchestrator.runtime.main import run_worker
@@ -79,6 +80,7 @@ def _run(context: Context, options: Namespace) -> Exit:
         topics=context.topics,
         codec=context.codec,
         payloads=context.payloads,
+        on_progress=shown_restore(),
     )
     return Exit.OK
 
