@@ -16,7 +16,8 @@ from rich.table import Table
 
 from demo.bookings import bookings
 from demo.display import Display
-from demo.fleet import Death, Fleet, Role
+from demo.fleet import Fleet, Role
+from demo.killer import WORKERS, Killer
 from demo.recovery import Recovery
 from demo.traffic import Traffic
 from demo.verdict import PARTICIPANTS, SHOWN_VIOLATIONS, Finding, gather, judge
@@ -30,7 +31,6 @@ from orchestrator.topics import Topics
 from sagas.book_trip.inventory import has_schedule
 
 MODULE = "sagas.book_trip"
-WORKERS = ("worker-0", "worker-1")
 PARTITIONS = 4
 POLL_S = 0.05
 STALLED_S = 120.0
@@ -66,7 +66,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, default=1_000, help="at once (default 1,000)")
     parser.add_argument("--kills", type=int, default=1, help="SIGKILLs of a worker (default 1)")
     parser.add_argument(
-        "--kill-any", action="store_true", help="kill participants too, not only workers"
+        "--kill-any", action="store_true", help="kill participants and the broker too"
     )
     parser.add_argument(
         "--seed", type=int, default=None, help="of the kills; printed if not given"
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace, console: Console, folder: Path) -> int:
     chance = random.Random(seed)  # noqa: S311 - chooses moments, guards nothing
     console.rule("[bold]Sagas on Kafka: trips from the New York flights of 2013")
     with ExitStack() as stack:
-        servers = options.bootstrap_servers
+        servers, local = options.bootstrap_servers, None
         if servers is None:
             with shown_progress() as on_progress:
                 local = LocalKafka(backend=options.kafka, on_progress=on_progress)
@@ -92,7 +92,8 @@ def _run(options: argparse.Namespace, console: Console, folder: Path) -> int:
         fleet = Fleet(servers, folder)
         stack.callback(fleet.stop)
         _start(fleet, folder)
-        traffic = _drive(options, console, chance, fleet, kafka)
+        killer = Killer(chance, fleet, local, anyone=options.kill_any)
+        traffic = _drive(options, console, killer, kafka)
         console.print("stopping workers and participants, then reading every topic and ledger ...")
         failed = fleet.stop()
         evidence = gather(kafka, folder, traffic.acknowledged)
@@ -126,14 +127,13 @@ def _start(fleet: Fleet, folder: Path) -> None:
 def _drive(
     options: argparse.Namespace,
     console: Console,
-    chance: random.Random,
-    fleet: Fleet,
+    killer: Killer,
     kafka: KafkaSettings,
 ) -> Traffic:
     follower = Follower(kafka, [(Topics().outcomes, PARTITIONS)], "demo")
     display = Display(console, options.bookings)
     codec = RecordCodec()
-    kills, recovery = _kill_moments(options, chance), Recovery()
+    kills, recovery = killer.moments(options.kills, options.bookings), Recovery()
     with Client(settings=kafka) as client, display.open():
         traffic = Traffic(client, bookings(options.bookings), options.in_flight)
         moved_s = time.monotonic()
@@ -146,9 +146,8 @@ def _drive(
             recovery.see(records, display)
             if kills and traffic.ended_count >= kills[0]:
                 kills.pop(0)
-                recovery.begin(_kill(options, chance, fleet, display))
-            for name in fleet.restart_dead():
-                display.tell(f"{name} is started again as process {fleet.pid(name)}")
+                recovery.begin(killer.kill(display))
+            killer.restart_dead(display)
             display.show(traffic)
             if records:
                 moved_s = time.monotonic()
@@ -158,22 +157,6 @@ def _drive(
         display.show(traffic)
     follower.close()
     return traffic
-
-
-def _kill_moments(options: argparse.Namespace, chance: random.Random) -> list[int]:
-    """After how many ends to kill: one midway, or as many as wanted anywhere."""
-    if options.kills == 1:
-        return [options.bookings // 2]
-    return sorted(chance.randrange(options.bookings * 19 // 20) for _ in range(options.kills))
-
-
-def _kill(
-    options: argparse.Namespace, chance: random.Random, fleet: Fleet, display: Display
-) -> Death:
-    name = chance.choice((*WORKERS, *PARTICIPANTS) if options.kill_any else WORKERS)
-    death = fleet.kill(name)
-    display.tell(f"SIGKILL for {name}, process {death.pid}")
-    return death
 
 
 def _tell(
