@@ -277,6 +277,7 @@ def arguments() -> Namespace:
     parser.add_argument("--fail-rate", type=float, default=0.1)
     parser.add_argument("--linger-ms", type=float, default=2)
     parser.add_argument("--warm-up", type=int, default=2000)
+    parser.add_argument("--broker-pid", type=int, nargs="*", default=[], help="to measure too")
     options = parser.parse_args()
     options.prefix = f"bare.{uuid.uuid4().hex[:8]}"
     return options
@@ -302,9 +303,9 @@ def main() -> None:
     try:
         if options.warm_up:
             drive(options, options.warm_up, min(options.warm_up, WARM_UP_IN_FLIGHT))
-        before_s = _cpu_s(processes)
+        before_s = _cpu_s(options, processes)
         found = drive(options, options.sagas, options.in_flight)
-        after_s = _cpu_s(processes)
+        after_s = _cpu_s(options, processes)
     finally:
         for process in processes.values():
             process.kill()
@@ -331,6 +332,7 @@ def _report(options: Namespace, found: Driven, cpu_ms: dict[str, float]) -> dict
         "outcomes": statuses,
         "wrong_outcome": sum(abs(n - statuses.get(status, 0)) for status, n in expected.items()),
         "cpu_ms_per_saga": {
+            "broker": round(cpu_ms["broker"], 4),
             "worker": round(cpu_ms["worker"], 4),
             "participants": round(sum(cpu_ms[name] for name in PARTICIPANTS), 4),
             "client": round(cpu_ms["client"], 4),
@@ -338,12 +340,15 @@ def _report(options: Namespace, found: Driven, cpu_ms: dict[str, float]) -> dict
     }
 
 
-def _cpu_s(processes: dict[str, Any]) -> dict[str, float]:
-    found = {}
-    for name, pid in [*((n, p.pid) for n, p in processes.items()), ("client", os.getpid())]:
-        times = psutil.Process(pid).cpu_times()
-        found[name] = times.user + times.system
-    return found
+def _cpu_s(options: Namespace, processes: dict[str, Any]) -> dict[str, float]:
+    pids = {name: [process.pid] for name, process in processes.items()}
+    pids |= {"client": [os.getpid()], "broker": options.broker_pid}
+    return {name: sum(map(_one_cpu_s, each)) for name, each in pids.items()}
+
+
+def _one_cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 if __name__ == "__main__":

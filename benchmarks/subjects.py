@@ -102,6 +102,7 @@ def run_bare(kafka: KafkaSettings, load: Load) -> dict[str, Any]:
         "warm-up": load.warm_up,
     }
     words = [f"--{name}={value}" for name, value in options.items()]
+    words += ["--broker-pid", *map(str, broker_pids())]
     command = [sys.executable, "-m", "benchmarks.bare", *words]
     try:
         done = subprocess.run(
