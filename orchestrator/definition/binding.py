@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, Protocol, assert_never
 
 from orchestrator import guard
@@ -10,6 +12,9 @@ from orchestrator.core import definition as core
 from orchestrator.definition import kinds
 from orchestrator.definition.values import Pure, parts_of
 from orchestrator.errors import TransactionError
+
+_REMEMBERED_COUNT = 4_096
+"""Decoded values kept of each type: some thousand sagas are under way in a shard at a time."""
 
 
 class PayloadCodec(Protocol):
@@ -28,7 +33,6 @@ class PayloadCodec(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Bound:
     """A user's function over encoded values: decodes, calls, checks, encodes.
 
@@ -36,11 +40,38 @@ class Bound:
     registry is away) raises, a TransactionError.
     """
 
-    pure: Pure
-    codec: PayloadCodec
+    __slots__ = ("_readers", "_writer", "codec", "pure")
+
+    def __init__(self, pure: Pure, codec: PayloadCodec, memory: Memory | None = None) -> None:
+        self.pure = pure
+        self.codec = codec
+        known = Memory(codec) if memory is None else memory
+        self._readers = tuple(known.reader(kind) for kind in pure.takes)
+        self._writer = partial(_encode, codec, kind=pure.gives)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bound) and (self.pure, self.codec) == (other.pure, other.codec)
+
+    def __hash__(self) -> int:
+        return hash(self.pure)
 
     def __call__(self, arguments: tuple[bytes | None, ...]) -> bytes | core.Fault | None:
         """Give the encoded value; a Fault that names the function if anything goes wrong."""
+        sent = guard.call(self._run, arguments)
+        # It is pure, so it may be run again to see where it went wrong.
+        return self._explain(arguments) if isinstance(sent, guard.Raised) else sent
+
+    def _run(self, arguments: tuple[bytes | None, ...]) -> bytes | None:
+        values = [
+            None if data is None else read(data)
+            for read, data in zip(self._readers, arguments, strict=False)
+        ]
+        out = self.pure.function(*values)
+        if not kinds.is_instance(out, self.pure.gives):
+            raise TypeError
+        return self._writer(out)
+
+    def _explain(self, arguments: tuple[bytes | None, ...]) -> bytes | core.Fault | None:
         pure = self.pure
         values = []
         for kind, data in zip(pure.takes, arguments, strict=False):
@@ -63,6 +94,26 @@ class Bound:
         return sent
 
 
+class Memory:
+    """Remembers what was decoded last: the steps of a saga read the same payloads again and again.
+
+    Only values that nothing can change are kept, as every reader gets the same object.
+    """
+
+    def __init__(self, codec: PayloadCodec) -> None:
+        self._codec = codec
+        self._readers: dict[Any, Callable[[bytes], Any]] = {}
+
+    def reader(self, kind: Any) -> Callable[[bytes], Any]:
+        """Give the function that decodes values of type `kind`."""
+        if kind not in self._readers:
+            plain: Callable[[bytes], Any] = partial(_decode, self._codec, kind=kind)
+            if kinds.is_unchanging(kind):
+                plain = lru_cache(_REMEMBERED_COUNT)(plain)
+            self._readers[kind] = plain
+        return self._readers[kind]
+
+
 def pure_of(function: object) -> Pure | None:
     """Give the user's function behind one of the tree's; None if there is none."""
     found = function.pure if isinstance(function, Bound) else function
@@ -82,6 +133,7 @@ class _Binder:
 
     def __init__(self, codec: PayloadCodec) -> None:
         self.codec = codec
+        self.memory = Memory(codec)
         self.known: dict[int, core.Value] = {}
 
     def node(self, old: core.Node) -> core.Node:
@@ -125,7 +177,7 @@ class _Binder:
                 return old
 
     def function(self, old: Any) -> Any:
-        return Bound(old, self.codec) if isinstance(old, Pure) else old
+        return Bound(old, self.codec, self.memory) if isinstance(old, Pure) else old
 
 
 def _pass_on(raised: guard.Raised) -> None:

@@ -191,3 +191,19 @@ def _may_class_travel(cls: type) -> bool:
         # Avro's names: the values are what other languages read.
         return len(cls) > 0 and all(value.isascii() and value.isidentifier() for value in cls)
     return cls in SCALARS or (issubclass(cls, Payload) and cls is not Payload)
+
+
+def is_unchanging(kind: Any) -> bool:
+    """Say whether nothing can change a value of this type: no `dict` is anywhere in it."""
+    stack = [kind]
+    for payload in payloads_in(kind):
+        found = field_kinds(payload)
+        if isinstance(found, str):
+            return False
+        stack.extend(found.values())
+    while stack:
+        part = stack.pop()
+        if part is dict or typing.get_origin(part) is dict:
+            return False
+        stack.extend(typing.get_args(part))
+    return True

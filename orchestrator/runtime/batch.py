@@ -291,6 +291,8 @@ class Interpreter:
         command = read.command
         if known is not None and isinstance(command, ReplyReceived):
             result = known.accept_result(command.step_id, command.payload)
+            if result is command.payload:
+                return read
             command = command._replace(payload=result)
         elif known is not None and isinstance(command, ResolveStep) and command.result:
             result = known.accept_result(command.step_id, command.result)

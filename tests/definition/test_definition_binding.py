@@ -30,10 +30,10 @@ from plans import (
     wrap_gift,
 )
 
-from orchestrator import Flow, Later, block, derive, hours, saga, seconds, step
+from orchestrator import Flow, Later, Payload, block, derive, hours, saga, seconds, step
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.core.definition import TRUE, Chosen, Derived, Fault, Given, Result
-from orchestrator.definition.binding import bind, pure_of
+from orchestrator.definition.binding import Memory, bind, pure_of
 from orchestrator.errors import Retriable
 
 ADA = Trip("Ada", "LH1", "Rome", 90_000)
@@ -331,3 +331,20 @@ def test_the_real_codec_fits():
     data = tree.steps[0].function((codec.encode(ADA, Trip),))
     assert codec.decode(data, ReserveSeat) == ReserveSeat("LH1", "Ada")
     assert codec.encode(True, bool) == TRUE
+
+
+class Loose(Payload):
+    prices: dict[str, int]
+
+
+class Firm(Payload):
+    seats: tuple[str, ...]
+
+
+def test_what_can_be_changed_is_decoded_anew_for_each_reader():
+    memory = Memory(CODEC)
+    loose = CODEC.encode(Loose({"a": 1}), Loose)
+    firm = CODEC.encode(Firm(("1A",)), Firm)
+    assert memory.reader(Firm)(firm) is memory.reader(Firm)(firm)
+    assert memory.reader(Loose)(loose) is not memory.reader(Loose)(loose)
+    assert memory.reader(Loose | None)(loose) is not memory.reader(Loose | None)(loose)
