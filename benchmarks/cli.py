@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks import dry, plot, profiling, size, startup, steps
+from benchmarks import dry, plot, profiling, size, startup, steps, table
 from benchmarks.restate.peer import Restate
 from benchmarks.rounds import BARE, Measure, run_rounds, summarise, tell, write_result
 from orchestrator.errors import OrchestratorError
@@ -90,6 +90,9 @@ def _parser() -> ArgumentParser:
     verb = verbs.add_parser("plot", help="draw results into docs/performance")
     verb.add_argument("names", nargs="*", default=["trip", "size"], help="of results files")
     verb.set_defaults(run=lambda options: plot.draw(options.names))
+    verb = verbs.add_parser("table", help="print results as Markdown")
+    verb.add_argument("names", nargs="*", default=["trip", "size", "profile"])
+    verb.set_defaults(run=lambda options: table.show(options.names))
     return parser
 
 

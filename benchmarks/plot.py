@@ -24,16 +24,22 @@ def draw(names: Sequence[str]) -> int:
         NotFound: There is no such results file.
     """
     for name in names:
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            raise NotFound("no_results", f"{path}: measure first, `python -m benchmarks {name}`")
-        found = json.loads(path.read_text())
+        found = load(name)
         picture = _sizes(found) if "levels" in found else _trips(found)
         PICTURES.mkdir(parents=True, exist_ok=True)
         target = PICTURES / f"{name}.svg"
         target.write_text(picture)
         print(f"drawn: {target}")
     return 0
+
+
+def load(name: str) -> dict[str, Any]:
+    """Read a results file. Raises NotFound if it is not there."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise NotFound("no_results", f"{path}: measure first, `python -m benchmarks {name}`")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def _trips(found: dict[str, Any]) -> str:
