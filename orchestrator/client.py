@@ -1,24 +1,27 @@
 """The client: start sagas from your own program, give orders to them, wait for how they end.
 
 >>> with Client(bootstrap_servers="localhost:9092") as client:               # doctest: +SKIP
-...     client.start(book_trip.given(trip), saga_id="trip-1")
-...     outcome = client.wait("trip-1", timeout_s=30)
+...     receipt = client.start(book_trip.given(trip), saga_id="trip-1")
+...     outcome = client.wait(receipt, timeout_s=30)
 ...     outcome.business, client.value(book_trip, outcome)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from itertools import chain
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
+from orchestrator.audit.life import DUPLICATE, Life, Results, ends, rejection, starts
 from orchestrator.audit.timeline import Moment, timeline
 from orchestrator.codec.envelope import Envelope, Origin, Record
 from orchestrator.codec.payloads import AvroPayloads
-from orchestrator.codec.records import Outcome
+from orchestrator.codec.records import Outcome, Transition
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import (
     CancelSaga,
@@ -48,6 +51,8 @@ O = TypeVar("O")  # noqa: E741  # outcome
 _FOREVER = 1 << 62
 """An offset that no partition reaches: the reader goes on until it is closed."""
 _CLIENT_ID = "saga-client"
+_NOWHERE: Mapping[int, tuple[tuple[str, int], ...]] = defaultdict(tuple)
+"""For senders who do not ask what comes of it."""
 
 
 class Receipt(NamedTuple):
@@ -117,7 +122,8 @@ class Client:
     def start(self, start: Start[Any], *, saga_id: str) -> Receipt:
         """Start one saga; returns when Kafka has acknowledged the command.
 
-        A second start with the same id and content changes nothing.
+        A second start with the same id and content changes nothing; one with other content is
+        refused, which `wait` with the receipt tells.
 
         Raises:
             CommandRejected: `saga_id` is none.
@@ -175,10 +181,9 @@ class Client:
             Retriable: Kafka did not acknowledge; sending again is safe.
             ConfigurationError: Kafka cannot be reached, or the topics do not exist.
         """
-        since = self._ends(self._shard_of(command.saga_id))
         receipts: list[Receipt] = []
         self.send_many([command], receipts.append)
-        return receipts[0]._replace(since=since)
+        return receipts[0]
 
     def send_many(
         self,
@@ -202,8 +207,9 @@ class Client:
         def acknowledged(record: Record, origin: Origin) -> None:
             nonlocal count
             count += 1
-            told(Receipt(record.key.decode(), origin))
+            told(Receipt(record.key.decode(), origin, since[record.partition]))
 
+        since = self._ends() if on_acknowledged else _NOWHERE
         producer = self._open_producer()
         records = (self._record(saga_id, value) for saga_id, value in commands)
         producer.send(records, acknowledged)
@@ -214,21 +220,64 @@ class Client:
     def wait(self, saga: str | Receipt, *, timeout_s: float) -> Outcome:
         """Wait until a saga has ended, and give how.
 
-        With the `Receipt` of its start, a refusal of that start ends the wait too.
+        With the `Receipt` of a command: how the saga that took it ended; a refusal ends the wait.
+        The repetition of a start (same content) is no refusal. With an id alone: how the last saga
+        of this id ended, which may be one that lived before.
 
         Raises:
-            CommandRejected: The start was refused.
+            CommandRejected: The command was refused. A start with reason `conflict`: there is a
+                saga of this id, started with other content.
             TimedOut: It had not ended in time (it may be stuck; see `saga show`).
         """
-        receipt = saga if isinstance(saga, Receipt) else None
-        saga_id = saga.saga if isinstance(saga, Receipt) else saga
-        for envelope in self._follow(self._topics.outcomes, saga_id, receipt, timeout_s):
-            if envelope.value is not None:
-                return self._codec.decode_outcome(envelope.value)
-        raise TimedOut("timed_out", f"saga {saga_id} has not ended within {timeout_s:g} s")
+        until_s = monotonic() + timeout_s
+        saga_id, life = saga.saga if isinstance(saga, Receipt) else saga, Life()
+        if isinstance(saga, Receipt):
+            for entry in self.follow(saga, timeout_s=timeout_s):
+                life.add(*entry)
+                if life.outcome is not None:
+                    return life.outcome
+                if ends(entry[1]):
+                    break  # its beginning has expired from the log; the outcomes still have it
+        if life.state is None:
+            left_s = until_s - monotonic()
+            for envelope in self._follow(self._topics.outcomes, saga_id, None, left_s):
+                if envelope.value is not None:
+                    return self._codec.decode_outcome(envelope.value)
+        but = "; it is stuck" if life.state is not None and life.state.stuck else ""
+        raise TimedOut("timed_out", f"saga {saga_id} has not ended within {timeout_s:g} s{but}")
+
+    def follow(self, receipt: Receipt, *, timeout_s: float) -> Iterator[tuple[Origin, Transition]]:
+        """Give the life of the saga that took a command: what is past, then what comes.
+
+        Ends when the time is up; whoever has seen enough stops sooner.
+
+        Raises:
+            CommandRejected: The command was refused, and not as the repetition of a start.
+            TimedOut: No worker has taken the command in time.
+        """
+        until_s = monotonic() + timeout_s
+        source = self._transitions(receipt, timeout_s)
+        entry = next(filter(partial(_caused_by, receipt), source), None)
+        if entry is None:
+            raise _not_taken(timeout_s)
+        _accepted(entry, but=DUPLICATE)
+        life = [entry]
+        if not starts(entry[1]):
+            source.close()
+            older = [item for item in receipt.since if item[0] != self._topics.events]
+            whole = receipt._replace(since=tuple(older))
+            source = self._transitions(whole, until_s - monotonic())
+            life = _up_to(receipt, source)
+        try:
+            yield from life
+            yield from source
+        finally:
+            source.close()
 
     def wait_many(self, saga_ids: Iterable[str], *, timeout_s: float) -> dict[str, Outcome]:
         """Wait until all of these sagas have ended, and give how; those that have not are left out.
+
+        By id alone: how the last saga of each id ended. `results` goes by receipts.
 
         Raises:
             CommandRejected: One is no saga id.
@@ -248,18 +297,46 @@ class Client:
                             wanted.discard(saga_id)
         return found
 
+    def results(
+        self, receipts: Iterable[Receipt], *, timeout_s: float
+    ) -> dict[Origin, Outcome | CommandRejected]:
+        """Wait until all of these commands' sagas have ended; give by `Receipt.origin` how.
+
+        As `wait` with each receipt, but each shard is read once. What has not ended is left out.
+        """
+        waiting: dict[int, dict[Origin, Receipt]] = {}
+        for receipt in receipts:
+            waiting.setdefault(receipt.origin.partition, {})[receipt.origin] = receipt
+        found: dict[Origin, Outcome | CommandRejected] = {}
+        repeated: list[Receipt] = []
+        until_s = monotonic() + timeout_s
+        for shard, wanted in waiting.items():
+            results = Results(wanted, self._codec)
+            since = dict(next(iter(wanted.values())).since)
+            topics = [self._topics.events, self._topics.dead_letters]
+            for envelope in self._records(topics, shard, since, until_s):
+                results.add(envelope, dead=envelope.origin.topic == self._topics.dead_letters)
+                if results.complete:
+                    break
+            found |= results.found
+            repeated += results.repeated
+        for receipt in repeated:
+            with suppress(TimedOut):
+                found[receipt.origin] = self.wait(receipt, timeout_s=until_s - monotonic())
+        return found
+
     def effect_of(self, receipt: Receipt, *, timeout_s: float) -> tuple[Moment, ...]:
         """Wait until a worker has taken a command, and give the events that it caused.
 
         Raises:
             CommandRejected: It was refused; the reason is the saga's, or the dead letter's.
+                `duplicate`: the start was there before, with the same content.
             TimedOut: No worker has taken it in time.
         """
-        for envelope in self._follow(self._topics.events, receipt.saga, receipt, timeout_s):
-            transition = self._codec.decode_transition(envelope.value or b"")
-            if transition.cause.origin == receipt.origin:
-                return _accepted(tuple(timeline([(envelope.origin, transition)])))
-        raise TimedOut("timed_out", f"no worker has taken the command within {timeout_s:g} s")
+        for entry in self._transitions(receipt, timeout_s):
+            if _caused_by(receipt, entry):
+                return _accepted(entry)
+        raise _not_taken(timeout_s)
 
     def value(self, saga: Saga[Any, O], outcome: Outcome) -> O | None:
         """Decode a saga's published result; None if it has none or did not complete.
@@ -298,6 +375,9 @@ class Client:
     def _shard_of(self, saga_id: str) -> int:
         if not is_id(saga_id):
             raise CommandRejected("bad_id", f"{saga_id!r} is no saga id: [A-Za-z0-9._-]{{1,128}}")
+        return partition(saga_id.encode(), self._shards())
+
+    def _shards(self) -> int:
         if not self._partitions_count:
             name = self._topics.commands
             state = self._admin.topics([name]).get(name)
@@ -306,12 +386,18 @@ class Client:
                     f"prefix={self._topics.prefix!r}: there is no topic {name}; `saga topics create`"
                 )
             self._partitions_count = state.partitions
-        return partition(saga_id.encode(), self._partitions_count)
+        return self._partitions_count
 
-    def _ends(self, shard: int) -> tuple[tuple[str, int], ...]:
+    def _ends(self) -> Mapping[int, tuple[tuple[str, int], ...]]:
+        """Say, for each shard, where the topics that may answer end now."""
         topics = (self._topics.events, self._topics.dead_letters)
-        ends = self._admin.end_offsets([TopicPartition(topic, shard) for topic in topics])
-        return tuple((place.topic, end) for place, end in ends.items())
+        places = [
+            TopicPartition(topic, shard) for topic in topics for shard in range(self._shards())
+        ]
+        ends: dict[int, tuple[tuple[str, int], ...]] = defaultdict(tuple)
+        for place, end in self._admin.end_offsets(places).items():
+            ends[place.partition] += ((place.topic, end),)
+        return ends
 
     def _open_producer(self) -> PlainProducer:
         if self._producer is None:
@@ -327,20 +413,30 @@ class Client:
             CommandRejected: The command of `receipt` became a dead letter.
         """
         shard, key = self._shard_of(saga_id), saga_id.encode()
-        until_s = monotonic() + timeout_s
         since = dict(receipt.since) if receipt else {}
         topics = [topic] if receipt is None else [topic, self._topics.dead_letters]
+        for envelope in self._records(topics, shard, since, monotonic() + timeout_s):
+            if receipt is not None and envelope.origin.topic != topic:
+                self._raise_if_refused(envelope, receipt)
+            elif envelope.key == key:
+                yield envelope
+
+    def _records(
+        self, topics: Sequence[str], shard: int, since: Mapping[str, int], until_s: float
+    ) -> Iterator[Envelope]:
         sources = [self._batches(name, shard, since.get(name, 0)) for name in topics]
         try:
             while monotonic() < until_s:
-                for envelope in chain.from_iterable(map(next, sources)):
-                    if receipt is not None and envelope.origin.topic != topic:
-                        self._raise_if_refused(envelope, receipt)
-                    elif envelope.key == key:
-                        yield envelope
+                yield from chain.from_iterable(map(next, sources))
         finally:
             for source in sources:
                 source.close()
+
+    def _transitions(
+        self, receipt: Receipt, timeout_s: float
+    ) -> Generator[tuple[Origin, Transition], None, None]:
+        for envelope in self._follow(self._topics.events, receipt.saga, receipt, timeout_s):
+            yield envelope.origin, self._codec.decode_transition(envelope.value or b"")
 
     def _batches(
         self, topic: str, shard: int, start: int
@@ -361,9 +457,30 @@ def _ignored(_receipt: Receipt) -> None:
     pass
 
 
-def _accepted(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
-    for moment in moments:
-        if moment.event == "CommandRefused":
-            details = dict(moment.details)
-            raise CommandRejected(details["reason"], details["text"])
-    return moments
+def _caused_by(receipt: Receipt, entry: tuple[Origin, Transition]) -> bool:
+    return entry[1].cause.origin == receipt.origin
+
+
+def _up_to(
+    receipt: Receipt, source: Iterator[tuple[Origin, Transition]]
+) -> list[tuple[Origin, Transition]]:
+    """Read the life that took a command, from its beginning to what the command caused."""
+    life: list[tuple[Origin, Transition]] = []
+    for entry in source:
+        if starts(entry[1]):
+            life.clear()
+        life.append(entry)
+        if _caused_by(receipt, entry):
+            break
+    return life
+
+
+def _accepted(entry: tuple[Origin, Transition], *, but: str = "") -> tuple[Moment, ...]:
+    rejected = rejection(entry[1])
+    if rejected is not None and rejected.reason != but:
+        raise rejected
+    return tuple(timeline([entry]))
+
+
+def _not_taken(timeout_s: float) -> TimedOut:
+    return TimedOut("not_taken", f"no worker has taken the command within {timeout_s:g} s")

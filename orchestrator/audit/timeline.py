@@ -74,3 +74,68 @@ def step_names(transitions: Iterable[Transition]) -> dict[int, str]:
         for event in transition.events
         if isinstance(event, StepRequested | CompensationRequested)
     }
+
+
+class TurnedBack(NamedTuple):
+    """Why a saga turned back."""
+
+    cause: str
+    """`step_failed`, `step_unknown`, `deadline` or `cancelled`."""
+    step: str
+    """Which step it was; empty: none."""
+    reason: str
+    """Of a step given up: `attempts_exhausted`, `doubtful_failure`...; else an operator's reason."""
+    text: str
+    """For people, as the participant or the operator had it; may be empty."""
+    failure: bytes
+    """The declared failure, encoded; empty: none."""
+    actor: str
+    """The operator, if it was one."""
+
+
+_GIVEN_UP = frozenset({"StepFailed", "StepUnknown", "StepSkipped"})
+_STUCK = frozenset({"StepStuck", "CompensationStuck", "NodeFaulted"})
+_LOOSE = frozenset(
+    {"StepSucceeded", "StepFailed", "StepSkipped", "StepResolved", "CompensationSucceeded"}
+)
+
+
+def turned_back(moments: Iterable[Moment]) -> TurnedBack | None:
+    """Say why a saga turned back; None: it did not."""
+    given_up: dict[str, Moment] = {}
+    for moment in moments:
+        if moment.event in _GIVEN_UP:
+            given_up[moment.step] = moment
+        elif moment.event == "CompensationStarted":
+            return _turned_back(moment, given_up.get(moment.step))
+    return None
+
+
+def _turned_back(moment: Moment, why: Moment | None) -> TurnedBack:
+    began = dict(moment.details)
+    told = {} if why is None else dict(why.details)
+    by_person = moment.cause.kind == "operator"
+    return TurnedBack(
+        began["cause"],
+        moment.step,
+        told.get("reason", began["text"] if by_person else ""),
+        told.get("text", ""),
+        told.get("failure", b""),
+        moment.actor if by_person else "",
+    )
+
+
+def stuck_at(moments: Iterable[Moment]) -> tuple[Moment, ...]:
+    """Give the events that a person must look at: where a saga is stuck now."""
+    stuck: dict[str, Moment] = {}
+    for moment in moments:
+        if moment.event in _STUCK:
+            stuck[moment.step or f"node {dict(moment.details)['node']}"] = moment
+        elif moment.event == "RetryOrdered":
+            stuck.clear()
+        elif moment.event in _LOOSE:
+            stuck.pop(moment.step, None)
+        if moment.event in {"StepSkipped", "StepResolved"}:
+            # Whatever could not begin is begun again, and says so if it still cannot.
+            stuck = {name: one for name, one in stuck.items() if one.event != "NodeFaulted"}
+    return tuple(stuck.values())

@@ -55,13 +55,19 @@ def start_digest(command: StartSaga) -> bytes:
     return blake2b(head + command.payload, digest_size=8).digest()
 
 
+_STARTED_BEFORE = {
+    "duplicate": "it was started before with the same content: nothing is started anew",
+    "conflict": "there is a saga of this id, started with other content: nothing is started",
+}
+
+
 def _start(
     definition: Definition | None, state: SagaState | None, command: StartSaga, now_ms: int
 ) -> Decision:
     digest = start_digest(command)
     if state is not None:
         reason = "duplicate" if digest == state.start_digest else "conflict"
-        return _only(state, CommandRefused("start", reason, "", "there is a saga of this id"))
+        return _only(state, CommandRefused("start", reason, "", _STARTED_BEFORE[reason]))
     if definition is None or definition.name != command.definition:
         return _reject("unknown_definition", f"no definition {command.definition!r}")
     if command.version not in (0, definition.version):
