@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.cli.context import Context, add_common
+from orchestrator.cli.cures import cure_of
 from orchestrator.cli.exits import MEANINGS, Exit, exit_of
 from orchestrator.cli.output import Output
 from orchestrator.cli.verb import Verb
@@ -169,18 +170,19 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
 
 
 def _refuse(error: OrchestratorError, output: Output, *, debug: bool) -> int:
-    code = exit_of(error)
+    code, cure = exit_of(error), cure_of(error)
     output.document(
         {
             "error": type(error).__name__,
             "reason": getattr(error, "reason", ""),
             "text": str(error),
-            "operator_action": error.operator_action,
+            "operator_action": cure,
             "exit": code,
         }
     )
     output.note(f"saga: {error}")
-    output.note(f"  {error.operator_action}")
+    if cure:
+        output.note(f"  {cure}")
     if debug:
         traceback.print_exc()
     return code

@@ -16,7 +16,8 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(context: Context, options: Namespace) -> Exit:
     from orchestrator.audit.timeline import timeline
     from orchestrator.cli.reads import entries_of
-    from orchestrator.cli.views import instant, moment_json, moment_text, place
+    from orchestrator.cli.tables import When
+    from orchestrator.cli.views import moment_json, moment_text, place
 
     moments = list(timeline(entries_of(context, options.saga)))
     context.out.document(
@@ -42,7 +43,7 @@ def _run(context: Context, options: Namespace) -> Exit:
         (
             (
                 moment.sequence,
-                instant(moment.at_ms),
+                When(moment.at_ms),
                 moment.event,
                 moment.step,
                 moment.attempt or "",
@@ -54,6 +55,7 @@ def _run(context: Context, options: Namespace) -> Exit:
             )
             for moment in moments
         ),
+        drop=("caused by", "actor", "record", "try", "cause"),
     )
     return Exit.OK
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.cli.context import Context
 from orchestrator.cli.exits import Exit
+from orchestrator.cli.output import counted
 from orchestrator.cli.verb import Verb
 
 
@@ -47,7 +48,8 @@ def _run(context: Context, options: Namespace) -> Exit:
     for text in skipped:
         context.out.line(f"not checked: {text}")
     context.out.line(
-        f"{len(program.sagas)} sagas: {len(errors)} mistakes, {len(found) - len(errors)} warnings."
+        f"{counted(len(program.sagas), 'saga')}: {counted(len(errors), 'mistake')},"
+        f" {counted(len(found) - len(errors), 'warning')}."
     )
     return Exit.FOUND if wrong else Exit.OK
 

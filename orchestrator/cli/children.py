@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import IO, Self
 
@@ -48,7 +48,8 @@ class Child:
 OnLine = Callable[[str, str], None]
 """Told each line that a child writes: its name, the line."""
 OnExit = Callable[[Child, int, bool], None]
-"""Told when a child has died: exit code, and whether it is started anew."""
+"""Told when a child has died: itself, or who was started in its place; its exit code, and whether
+one was."""
 
 
 def saga_command(*arguments: str) -> list[str]:
@@ -123,13 +124,17 @@ class Children:
         lived_s = monotonic() - child.started_s
         short_count = child.short_lives_count + 1 if lived_s < _SHORT_LIFE_S else 0
         again = code != 0 and short_count < _SHORT_LIVES_MAX
-        self._on_exit(child, code, again)
         if again:
-            process = _spawn(child.arguments)
-            count = child.restarts_count + 1
-            self._adopt(
-                Child(child.name, child.arguments, process, monotonic(), count, short_count)
+            child = replace(
+                child,
+                process=_spawn(child.arguments),
+                started_s=monotonic(),
+                restarts_count=child.restarts_count + 1,
+                short_lives_count=short_count,
+                rest=b"",
             )
+            self._adopt(child)
+        self._on_exit(child, code, again)
 
     def _forget(self, child: Child) -> int:
         if child.rest:

@@ -13,6 +13,7 @@ from orchestrator.cli.output import Output
 
 if TYPE_CHECKING:
     from orchestrator.audit.reading import Log
+    from orchestrator.cli.devfile import Dev
     from orchestrator.cli.settings import ProgramSettings
     from orchestrator.cli.views import Readable
     from orchestrator.client import Client
@@ -38,7 +39,11 @@ def add_common(parser: argparse._ActionsContainer) -> None:
         ("--bootstrap-servers", "HOST:PORT,...", "brokers to ask first (SAGA_BOOTSTRAP_SERVERS)"),
         ("--config", "FILE", f"settings file (SAGA_CONFIG; default {DEFAULT_FILE}, if it exists)"),
         ("--prefix", "NAME", "how the engine's topics begin (SAGA_PREFIX; default saga)"),
-        ("--modules", "NAMES", "modules, packages or files of your sagas (SAGA_MODULES; sagas)"),
+        (
+            "--modules",
+            "NAMES",
+            "modules, packages or files of your sagas (SAGA_MODULES; those of a running saga dev; sagas)",
+        ),
     )
     for name, metavar, text in rows:
         parser.add_argument(name, metavar=metavar, default=argparse.SUPPRESS, help=text)
@@ -64,27 +69,42 @@ class Context:
         """
         from orchestrator.settings import load
 
-        return load(cls, flags=vars(self.options), env=os.environ, file=self._tables)
+        return load(cls, flags=vars(self.options), env=os.environ, file=self._defaults)
+
+    def given(self, table: str, name: str) -> Any:
+        """Give a setting as a flag, the environment or the file has it; None: nobody said."""
+        flag = getattr(self.options, name, None)
+        return (
+            flag or os.environ.get(f"SAGA_{name.upper()}") or self._tables.get(table, {}).get(name)
+        )
 
     @cached_property
-    def dev_servers(self) -> str:
-        """Address of the Kafka that `saga dev` runs in this directory; empty if it does not."""
-        from orchestrator.cli.devfile import read_servers
+    def dev(self) -> Dev | None:
+        """The `saga dev` of this directory, if it runs and its Kafka is the one in use."""
+        from orchestrator.cli.devfile import read
 
-        return read_servers()
+        found, servers = read(), self.given("kafka", "bootstrap_servers")
+        return found if found is not None and servers in (None, found.servers) else None
 
     @cached_property
     def kafka(self) -> KafkaSettings:
-        """How to reach Kafka."""
-        from orchestrator.kafka.settings import KafkaSettings
-        from orchestrator.settings import load
+        """How to reach Kafka.
 
-        flags, name = dict(vars(self.options)), "bootstrap_servers"
-        given = flags.get(name) or f"SAGA_{name.upper()}" in os.environ
-        if not given and name not in self._tables.get("kafka", {}) and self.dev_servers:
-            flags[name] = self.dev_servers
-            self.out.note(f"Using the Kafka of `saga dev` at {self.dev_servers}.")
-        return load(KafkaSettings, flags=flags, env=os.environ, file=self._tables)
+        Raises:
+            ConfigurationError: Nobody said where, and `saga dev` does not run here.
+        """
+        from orchestrator.errors import ConfigurationError
+        from orchestrator.kafka.settings import KafkaSettings
+
+        if not self.given("kafka", "bootstrap_servers"):
+            if self.dev is None:
+                raise ConfigurationError(
+                    "bootstrap_servers is not set, and `saga dev` is not running in this directory:"
+                    " start it, or pass --bootstrap-servers (SAGA_BOOTSTRAP_SERVERS, or"
+                    " bootstrap_servers in [kafka] of the settings file)"
+                )
+            self.out.note(f"Using the Kafka of `saga dev` at {self.dev.servers}.")
+        return self.settings(KafkaSettings)
 
     @cached_property
     def program_settings(self) -> ProgramSettings:
@@ -123,19 +143,22 @@ class Context:
         if self.known_program is None:
             return Readable()
         try:
-            return Readable(self._readers(self.known_program))
+            return Readable(*self._readers(self.known_program))
         except OrchestratorError:  # a definition with mistakes: payloads are shown as they are
             return Readable()
 
-    def _readers(self, program: Program) -> dict[bytes, Callable[[bytes], Any]]:
+    def _readers(
+        self, program: Program
+    ) -> tuple[dict[bytes, Callable[[bytes], Any]], dict[bytes, str]]:
         from orchestrator.codec.avro import Schema
         from orchestrator.codec.derive import schema_of
         from orchestrator.modules import payload_kinds
 
-        return {
-            Schema(schema_of(kind)).prefix: partial(self._to_json, kind)
-            for kind in payload_kinds(program)
+        kinds = {Schema(schema_of(kind)).prefix: kind for kind in payload_kinds(program)}
+        readers: dict[bytes, Callable[[bytes], Any]] = {
+            prefix: partial(self._to_json, kind) for prefix, kind in kinds.items()
         }
+        return readers, {prefix: kind.__name__ for prefix, kind in kinds.items()}
 
     def _to_json(self, kind: type[Any], data: bytes) -> Any:
         return self.payloads.to_json(data, kind)
@@ -206,6 +229,15 @@ class Context:
 
         prefix = self.program_settings.prefix
         return Client(settings=self.kafka, prefix=prefix, payloads=self.payloads, codec=self.codec)
+
+    @cached_property
+    def _defaults(self) -> Tables:
+        """The file's tables, and under them what `saga dev` has left."""
+        if self.dev is None:
+            return self._tables
+        under = self.dev.tables
+        names = under.keys() | self._tables.keys()
+        return {name: {**under.get(name, {}), **self._tables.get(name, {})} for name in names}
 
     @cached_property
     def _tables(self) -> Tables:

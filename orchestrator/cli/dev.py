@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import shlex
 import shutil
 import socket
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from orchestrator.cli.context import Context
+from orchestrator.cli.devfile import LEDGERS, STATE
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.verb import Verb
+from orchestrator.errors import NotFound
+from orchestrator.modules import split
 
 if TYPE_CHECKING:
     from orchestrator.cli.children import Child
+    from orchestrator.cli.devfile import Dev
+    from orchestrator.cli.output import Output
 
 _KAFKA_PORT = 9092
 _TURN_S = 0.2
 """How late Ctrl-C is noticed."""
 _LOUD = frozenset({"warning", "error", "critical"})
-_MADE_HERE = ("kafka", "state", "ledgers", "logs")
+_MADE_HERE = ("kafka", STATE, LEDGERS, "logs")
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -47,6 +56,12 @@ def _arguments(parser: ArgumentParser) -> None:
         "--fresh", action="store_true", default=False, help="forget what an earlier run has kept"
     )
     parser.add_argument(
+        "--without",
+        metavar="NAMES",
+        default="",
+        help="participants not to start: run them yourself with `saga participant NAME`",
+    )
+    parser.add_argument(
         "--port",
         type=int,
         metavar="N",
@@ -56,12 +71,15 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(context: Context, options: Namespace) -> Exit:
+    from orchestrator.cli import devfile
     from orchestrator.modules import participants_of
     from orchestrator.runtime.signals import StopRequest
 
+    folder = Path(options.dir)
+    devfile.refuse_second(folder)
     program = context.program
     participants_of(program)  # builds every saga: a mistake shows before anything is started
-    folder = Path(options.dir)
+    names = _run_here(context, options)
     if options.fresh:
         _forget(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,8 +87,31 @@ def _run(context: Context, options: Namespace) -> Exit:
     with _kafka(context, options, folder) as servers:
         if not stop():
             _make_topics(context, servers)
-            _supervise(context, options, folder, servers, stop)
+            dev = devfile.Dev(
+                pid=os.getpid(),
+                servers=servers,
+                prefix=context.program_settings.prefix,
+                modules=context.program_settings.modules,
+                directory=str(folder),
+                workers_count=options.workers,
+                participants=names,
+            )
+            with devfile.written(dev):
+                _supervise(context, options, dev, stop)
     return Exit.OK
+
+
+def _run_here(context: Context, options: Namespace) -> tuple[str, ...]:
+    """Name the participants whose processes are to run under this roof."""
+    known = context.program.participants
+    without = split(options.without)
+    unknown = [name for name in without if name not in known]
+    if unknown:
+        raise NotFound(
+            "unknown_participant",
+            f"--without {', '.join(unknown)}: known: {', '.join(known) or 'none'}",
+        )
+    return tuple(name for name in known if name not in without)
 
 
 def _forget(folder: Path) -> None:
@@ -81,7 +122,6 @@ def _forget(folder: Path) -> None:
 @contextmanager
 def _kafka(context: Context, options: Namespace, folder: Path) -> Iterator[str]:
     """Give the address of the user's own Kafka, or of one that runs as long as this block."""
-    from orchestrator.cli.devfile import remove_servers, write_servers
     from orchestrator.local_kafka import LocalKafka, shown_progress
 
     own = getattr(options, "bootstrap_servers", None)
@@ -95,10 +135,8 @@ def _kafka(context: Context, options: Namespace, folder: Path) -> Iterator[str]:
         )
         kafka.start()
     try:
-        write_servers(folder, kafka.bootstrap_servers)
         yield kafka.bootstrap_servers
     finally:
-        remove_servers(folder)
         context.out.note("Stopping Kafka.")
         kafka.stop()
 
@@ -125,49 +163,45 @@ def _make_topics(context: Context, servers: str) -> None:
     topics.apply(context.admin, topics.plan(wanted, existing))
 
 
-def _supervise(
-    context: Context, options: Namespace, folder: Path, servers: str, stop: Any
-) -> None:
+def _supervise(context: Context, options: Namespace, dev: Dev, stop: Any) -> None:
     from orchestrator.cli.children import Children
 
-    logs = folder / "logs"
+    logs = Path(dev.directory) / "logs"
     logs.mkdir(exist_ok=True)
-    shown = _Shown(context, logs)
+    shown = Shown(context.out, logs)
     with Children(shown.line, shown.exit) as children:
-        for name, arguments in _commands(context, options, folder, servers).items():
+        for name, arguments in _commands(options, dev).items():
             children.start(name, arguments)
-        _say_hello(context, children.running, servers, logs)
+        _say_hello(context, children.running, dev, logs)
         while children.running and not stop():
             children.turn(_TURN_S)
         context.out.note("Stopping workers and participants.")
 
 
-def _commands(
-    context: Context, options: Namespace, folder: Path, servers: str
-) -> dict[str, list[str]]:
+def _commands(options: Namespace, dev: Dev) -> dict[str, list[str]]:
     """Give the command line of each child: the workers, and everyone who has a handler."""
-    settings = context.program_settings
-    common = ["--bootstrap-servers", servers, "--prefix", settings.prefix]
-    common += ["--modules", ",".join(settings.modules)]
+    common = ["--bootstrap-servers", dev.servers, "--prefix", dev.prefix]
+    common += ["--modules", ",".join(dev.modules)]
     if config := getattr(options, "config", None):
         common += ["--config", config]
-    state, ledgers = str(folder / "state"), str(folder / "ledgers")
+    folder = Path(dev.directory)
+    state, ledgers = str(folder / STATE), str(folder / LEDGERS)
     workers = {
         f"worker-{n}": ["worker", *common, "--instance", str(n), "--data-dir", state]
-        for n in range(options.workers)
+        for n in range(dev.workers_count)
     }
     participants = {
         name: ["participant", name, *common, "--ledger-directory", ledgers]
-        for name in context.program.participants
+        for name in dev.participants
     }
     return {**workers, **participants}
 
 
-class _Shown:
+class Shown:
     """Keeps each child's log in a file; the terminal gets what a developer must see."""
 
-    def __init__(self, context: Context, folder: Path) -> None:
-        self._out = context.out
+    def __init__(self, out: Output, folder: Path) -> None:
+        self._out = out
         self._folder = folder
 
     def line(self, name: str, line: str) -> None:
@@ -184,66 +218,87 @@ class _Shown:
             fields = {
                 key: value
                 for key, value in entry.items()
-                if key not in {"event", "level", "time", "timestamp"}
+                if key not in {"event", "level", "time", "timestamp", "exception"}
             }
             told = " ".join(f"{key}={value}" for key, value in fields.items())
             self._out.note(f"[{name}] {entry['level']}: {entry.get('event')} {told}")
+            for text in str(entry.get("exception", "")).splitlines():
+                self._out.note(f"[{name}]   {text}")
 
     def exit(self, child: Child, code: int, again: bool) -> None:  # noqa: FBT001 - protocol
-        """Say that a child has died."""
-        then = "started anew" if again else "not started again"
+        """Say that a child has died; `child` is the new one, if there is one."""
+        then = f"started anew (pid {child.process.pid})" if again else "not started again"
         self._out.note(f"[{child.name}] ended with code {code}; {then}")
 
 
-def _say_hello(context: Context, running: tuple[Child, ...], servers: str, logs: Path) -> None:
+def _say_hello(context: Context, running: tuple[Child, ...], dev: Dev, logs: Path) -> None:
     program = context.program
-    handled = set(program.participants)
     needed = {name for saga in program.sagas for name in saga.build().participants}
+    left = sorted(needed - set(program.participants))
+    apart = sorted(set(program.participants) - set(dev.participants))
     context.out.document(
         {
-            "bootstrap_servers": servers,
-            "prefix": context.program_settings.prefix,
+            "bootstrap_servers": dev.servers,
+            "prefix": dev.prefix,
             "sagas": [{"saga": saga.id, "version": saga.version} for saga in program.sagas],
             "processes": [{"name": child.name, "pid": child.process.pid} for child in running],
-            "participants": sorted(handled),
-            "not_handled": sorted(needed - handled),
+            "participants": sorted(dev.participants),
+            "not_started": apart,
+            "not_handled": left,
             "logs": str(logs),
         }
     )
     out = context.out
-    out.table(
-        ("", ""),
-        [
-            ("Kafka", servers),
-            ("sagas", ", ".join(f"{saga.id} v{saga.version}" for saga in program.sagas)),
-            ("processes", ", ".join(f"{child.name} ({child.process.pid})" for child in running)),
-            *(
-                [("no handler for", ", ".join(sorted(needed - handled)))]
-                if needed - handled
-                else []
-            ),
-            ("logs", logs),
-        ],
-    )
-    first = program.sagas[0].id if program.sagas else "NAME"
+    rows = [
+        ("Kafka", dev.servers),
+        ("sagas", ", ".join(f"{saga.id} v{saga.version}" for saga in program.sagas)),
+        ("processes", ", ".join(f"{child.name} ({child.process.pid})" for child in running)),
+        ("not started", ", ".join(apart)),
+        ("no handler for", ", ".join(left)),
+        ("logs", str(logs)),
+    ]
+    for name, text in rows:
+        if text:
+            out.line(f"{name:<14}  {text}")
     out.line()
     out.line("Ready. In another terminal, in this directory:")
-    out.line(f"  saga start {first} --id first-1 --wait --payload '{_example(program)}'")
-    out.line("  saga show first-1")
+    if program.sagas:
+        first = program.sagas[0]
+        payload = shlex.quote(json.dumps(sample(first.input_type), ensure_ascii=False))
+        out.line(f"  saga start {first.id} --id first-1 --wait --payload {payload}")
+        out.line("  saga show first-1")
     out.line("  saga list")
-    out.line("Ctrl-C stops everything.")
+    out.line("Ctrl-C stops everything. Changed code needs a restart.")
 
 
-def _example(program: Any) -> str:
-    """Give a start payload of the first saga's type, every field filled with something."""
-    from typing import get_type_hints
+def sample(kind: type[Any]) -> dict[str, Any]:
+    """Make up a payload of a class as JSON: every field without a default filled with something."""
+    hints = get_type_hints(kind)
+    missing = dataclasses.MISSING
+    return {
+        field.name: _sample_value(hints[field.name])
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    }
 
-    if not program.sagas:
-        return "{}"
-    samples: dict[Any, Any] = {str: "text", int: 1, bool: True, float: 1.0}
-    hints = get_type_hints(program.sagas[0].input_type)
-    names = program.sagas[0].input_type.__dataclass_fields__
-    return json.dumps({name: samples.get(hints[name]) for name in names})
+
+_SAMPLES: dict[Any, Any] = {str: "text", int: 1, bool: True, float: 1.5, bytes: "AA=="}
+
+
+def _sample_value(hint: Any) -> Any:
+    kinds = [part for part in get_args(hint) if part is not type(None)]
+    origin = get_origin(hint)
+    if hint in _SAMPLES:
+        return _SAMPLES[hint]
+    if origin is tuple:
+        return [_sample_value(kinds[0])]
+    if origin is dict:
+        return {"key": _sample_value(kinds[1])}
+    if kinds:  # X | None
+        return _sample_value(kinds[0])
+    if issubclass(hint, StrEnum):
+        return next(iter(hint)).value
+    return sample(hint)
 
 
 VERB = Verb(
@@ -252,7 +307,8 @@ VERB = Verb(
     detail=(
         "Needs nothing but Python: Kafka is fetched once. With --bootstrap-servers your own Kafka is\n"
         "used. Data is kept in --dir from one run to the next. While it runs, other verbs called in\n"
-        "the same directory find its Kafka by themselves."
+        "the same directory use its Kafka, modules, prefix and directories, unless told otherwise;\n"
+        "that needs the default --dir. Changed code is taken up by a restart."
     ),
     example="saga dev --modules sagas",
     arguments=_arguments,

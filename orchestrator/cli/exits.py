@@ -35,7 +35,10 @@ class Exit(IntEnum):
 
 MEANINGS: dict[Exit, str] = {
     Exit.OK: "Done, and nothing is wrong.",
-    Exit.FOUND: "It was refused, or a check found something: differences, mistakes, a torn log.",
+    Exit.FOUND: (
+        "It was refused, a check found something (differences, mistakes, a torn log), or the saga"
+        " that `start --wait` waited for did not complete, or is stuck."
+    ),
     Exit.USAGE: "The command line is wrong.",
     Exit.CONFIGURATION: "A setting, a module or a definition is wrong.",
     Exit.UNREACHABLE: "Kafka cannot be reached or started, or did not acknowledge.",
@@ -49,8 +52,6 @@ MEANINGS: dict[Exit, str] = {
 
 class Misused(CommandRejected):
     """The command line does not make sense."""
-
-    operator_action = "See the verb's --help."
 
 
 _EXITS: tuple[tuple[type[OrchestratorError], Exit], ...] = (

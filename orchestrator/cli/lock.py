@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.cli.context import Context
 from orchestrator.cli.exits import Exit
+from orchestrator.cli.output import counted
 from orchestrator.cli.verb import Verb
 from orchestrator.errors import DefinitionError
 
@@ -43,7 +44,7 @@ def _run(context: Context, options: Namespace) -> Exit:
             "sagas": [{"saga": saga.id, "version": saga.version} for saga in sagas],
         }
     )
-    context.out.line(f"{path}: {len(sagas)} sagas. Commit it.")
+    context.out.line(f"{path}: {counted(len(sagas), 'saga')}. Commit it.")
     return Exit.OK
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.context import Context
 from orchestrator.cli.exits import Exit
+from orchestrator.errors import CommandRejected
 
 if TYPE_CHECKING:
+    from orchestrator.audit.timeline import Moment
     from orchestrator.core.commands import OperatorCommand
 
 WAIT_S = 30.0
@@ -66,7 +69,15 @@ def order(context: Context, options: Namespace, command: OperatorCommand) -> Exi
         context.out.document({**document, "events": None})
         context.out.line(f"{receipt.saga}: accepted by Kafka at {place(receipt.origin)}.")
         return Exit.OK
-    moments = client.effect_of(receipt, timeout_s=options.timeout)
+    try:
+        moments = client.effect_of(receipt, timeout_s=options.timeout)
+    except CommandRejected as error:
+        if error.reason != "unknown_step":
+            raise
+        raise _unknown_step(context, receipt.saga, options.step) from error
+    if any(moment.step.startswith("#") for moment in moments):
+        names = _names(context, receipt.saga)
+        moments = tuple(_named(moment, names) for moment in moments)
     context.out.document(
         {**document, "events": [moment_json(moment, context.read) for moment in moments]}
     )
@@ -76,3 +87,26 @@ def order(context: Context, options: Namespace, command: OperatorCommand) -> Exi
             f"{moment.sequence}: {moment.event}{step} {moment_text(moment, context.read)}".rstrip()
         )
     return Exit.OK
+
+
+def _names(context: Context, saga: str) -> Mapping[int, str]:
+    from orchestrator.cli.reads import entries_of, names_of, state_of
+
+    entries = entries_of(context, saga)
+    return names_of(context, state_of(context, saga, entries), entries)
+
+
+def _named(moment: Moment, names: Mapping[int, str]) -> Moment:
+    """Call a step by its id where one command's events know only its place."""
+    if not moment.step.startswith("#"):
+        return moment
+    return moment._replace(step=names.get(int(moment.step[1:]), moment.step))
+
+
+def _unknown_step(context: Context, saga: str, step: str) -> CommandRejected:
+    import difflib
+
+    names = [name for _, name in sorted(_names(context, saga).items())]
+    close = difflib.get_close_matches(step, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"its steps: {', '.join(names)}"
+    return CommandRejected("unknown_step", f"saga {saga} has no step {step}; {hint}")

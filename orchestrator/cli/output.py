@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from orchestrator.cli import tables
+
 Advance = Callable[[int], None]
 """Tells a progress bar how many more units are done."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def counted(count: int, what: str, many: str = "") -> str:
+    """Say how many: `1 saga`, `2 sagas`."""
+    return f"{count} {what if count == 1 else many or what + 's'}"
 
 
 def clean(text: str) -> str:
@@ -32,9 +40,14 @@ class Output:
         self._stderr = stderr or sys.stderr
 
     @property
+    def terminal(self) -> bool:
+        """Whether people watch: a terminal, not `--json`."""
+        return not self.json and self._stdout.isatty()
+
+    @property
     def rich(self) -> bool:
-        """Whether people watch in colour: a terminal, no `NO_COLOR`, not `--json`."""
-        return not self.json and self._stdout.isatty() and not os.environ.get("NO_COLOR")
+        """Whether they watch in colour: no `NO_COLOR`."""
+        return self.terminal and not os.environ.get("NO_COLOR")
 
     def line(self, text: str = "") -> None:
         """Write one line for people."""
@@ -59,16 +72,31 @@ class Output:
         if self.json:
             self._write(self._stdout, json.dumps(value, ensure_ascii=False))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Write a table for people."""
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], drop: Sequence[str] = ()
+    ) -> None:
+        """Write a table for people; `drop`: which columns a narrow terminal may lack, in order."""
         if self.json:
             return
-        cells = [[clean(str(cell)) for cell in row] for row in rows]
+        cells = [
+            [cell if isinstance(cell, tables.When) else clean(str(cell)) for cell in row]
+            for row in rows
+        ]
+        if not self.terminal:
+            self._lines(tables.plain(columns, cells))
+            return
+        width = shutil.get_terminal_size().columns
+        table = tables.fitted(columns, cells, width, drop)
         if self.rich:
-            _rich_table(self._stdout, columns, cells)
+            _rich_table(self._stdout, table, width)
         else:
-            for text in _plain_table(columns, cells):
-                self._write(self._stdout, text)
+            self._lines(table)
+        if table.left_out:
+            self.note(f"No room for: {', '.join(table.left_out)}. Piped output has everything.")
+
+    def _lines(self, table: tables.Table) -> None:
+        for text in tables.lines(table):
+            self._write(self._stdout, text)
 
     @contextmanager
     def progress(self, what: str, total: int, unit: str = "records") -> Iterator[Advance]:
@@ -85,27 +113,19 @@ class Output:
         stream.flush()
 
 
-def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    grid = [list(columns), *map(list, rows)]
-    widths = [max(len(row[index]) for row in grid) for index in range(len(columns))]
-    for row in grid:
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(padded).rstrip()
-
-
 def _rich_table(
-    stream: TextIO, columns: Sequence[str], rows: Sequence[Sequence[str]]
+    stream: TextIO, table: tables.Table, width: int
 ) -> None:  # pragma: no cover - needs a terminal
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(file=stream).print(table)
+    shown = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for column in table.columns:
+        shown.add_column(Text(column), no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console(file=stream, width=width).print(shown, soft_wrap=True)
 
 
 _STYLES = {

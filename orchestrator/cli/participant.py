@@ -52,9 +52,28 @@ def _run(context: Context, options: Namespace) -> Exit:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
             raise NotFound("unknown_participant", f"no module has a handler of {name}; {hint}")
+    _refuse_twins(context, names)
     if len(names) > 1:
         return _supervise(context, options, names)
     return _serve(context, options, names[0])
+
+
+def _refuse_twins(context: Context, names: list[str]) -> None:
+    """Refuse to be whom `saga dev` is: one of the two would only take the other's place."""
+    from orchestrator.cli.children import SUPERVISOR
+    from orchestrator.cli.devfile import DevRuns
+    from orchestrator.participant.settings import ParticipantSettings
+
+    dev = context.dev
+    if dev is None or os.environ.get(SUPERVISOR) == str(dev.pid):
+        return
+    twins = [name for name in names if name in dev.participants]
+    if twins and not context.settings(ParticipantSettings).participant_ordinal:
+        told = ", ".join(twins)
+        raise DevRuns(
+            f"saga dev (pid {dev.pid}) runs {told} in this directory; to run it yourself, start"
+            f" `saga dev --without {','.join(twins)}`"
+        )
 
 
 def _serve(context: Context, options: Namespace, name: str) -> Exit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from orchestrator.audit.reading import Unreadable
 from orchestrator.cli.context import Context
 from orchestrator.codec.envelope import Origin
@@ -33,8 +35,9 @@ def entries_of(context: Context, saga: str) -> list[tuple[Origin, Transition]]:
     if not found:
         raise NotFound(
             "unknown_saga",
-            f"{log.topics.events}/{shard} has no event of a saga {saga}; if it was started, its"
-            f" command may have been refused: see `saga dead-letters --key {saga}`",
+            f"{log.topics.events}/{shard} has no event of a saga {saga}: it was never started, or no"
+            f" worker has read its command yet, or the command was refused"
+            f" (`saga dead-letters --key {saga}`)",
         )
     return found
 
@@ -61,3 +64,18 @@ def state_of(
     for _, transition in entries:
         state = replay(state, transition.sequence, transition.events)
     return state
+
+
+def names_of(
+    context: Context, state: SagaState | None, entries: list[tuple[Origin, Transition]]
+) -> Mapping[int, str]:
+    """Name a saga's steps by place: as the log does, else as the program at hand does."""
+    from orchestrator.audit.timeline import step_names
+
+    known = step_names(transition for _, transition in entries)
+    if state is None or len(known) == len(state.steps) or context.known_program is None:
+        return known
+    for saga in context.known_program.sagas:
+        if (saga.id, saga.version) == (state.definition, state.version) and not saga.problems():
+            return {step.index: step.id for step in saga.build().steps} | dict(known)
+    return known

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.context import Context
 from orchestrator.cli.exits import Exit, Misused
+from orchestrator.cli.output import counted
 from orchestrator.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def _arguments(parser: ArgumentParser) -> None:
         "--store",
         metavar="DIR",
         default=None,
-        help="also compare a worker's state directory, while no worker holds it",
+        help="also compare the stores below it, which no worker may hold: one worker's directory, or"
+        " all of a machine's (saga-state; .saga/state of saga dev)",
     )
 
 
@@ -134,7 +136,7 @@ def _tell(context: Context, found: list[Replayed]) -> None:
     if not count:
         context.out.line("The log explains every state, byte for byte.")
         return
-    context.out.line(f"{count} differences. The first:")
+    context.out.line(f"{counted(count, 'difference')}. The first:")
     _show_difference(context, differences[0])
 
 

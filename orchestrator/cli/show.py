@@ -23,13 +23,13 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(context: Context, options: Namespace) -> Exit:
-    from orchestrator.audit.timeline import step_names, timeline
-    from orchestrator.cli.reads import entries_of, state_of
-    from orchestrator.cli.views import moment_json, saga_json
+    from orchestrator.audit.timeline import stuck_at, timeline, turned_back
+    from orchestrator.cli.reads import entries_of, names_of, state_of
+    from orchestrator.cli.views import moment_json, saga_json, turned_back_json
 
     entries = entries_of(context, options.saga)
     state = state_of(context, options.saga, entries)
-    names = _names(context, state, step_names(transition for _, transition in entries))
+    names = names_of(context, state, entries)
     moments = list(timeline(entries))
     refused = [moment for moment in moments if moment.event in _REFUSALS]
     if state is None:
@@ -39,6 +39,8 @@ def _run(context: Context, options: Namespace) -> Exit:
     context.out.document(
         {
             **saga_json(state, names, context.read),
+            "turned_back": turned_back_json(turned_back(moments), context.read),
+            "stuck_at": [moment_json(moment, context.read) for moment in stuck_at(moments)],
             "refused": [moment_json(moment, context.read) for moment in refused],
             "last": [moment_json(moment, context.read) for moment in moments[-_LAST_SHOWN:]],
         }
@@ -48,18 +50,6 @@ def _run(context: Context, options: Namespace) -> Exit:
     return Exit.OK
 
 
-def _names(
-    context: Context, state: SagaState | None, known: Mapping[int, str]
-) -> Mapping[int, str]:
-    """Name the steps: as the log does, and those not yet requested as the program at hand does."""
-    if state is None or len(known) == len(state.steps) or context.known_program is None:
-        return known
-    for saga in context.known_program.sagas:
-        if (saga.id, saga.version) == (state.definition, state.version) and not saga.problems():
-            return {step.index: step.id for step in saga.build().steps} | dict(known)
-    return known
-
-
 def _show(
     context: Context,
     state: SagaState,
@@ -67,7 +57,9 @@ def _show(
     moments: list[Moment],
     refused: list[Moment],
 ) -> None:
-    from orchestrator.cli.views import instant
+    from orchestrator.audit.timeline import stuck_at, turned_back
+    from orchestrator.cli.tables import When
+    from orchestrator.cli.views import stuck_text, turned_back_text
 
     out = context.out
     out.line(f"{state.saga_id}  {state.definition} version {state.version}")
@@ -78,12 +70,14 @@ def _show(
                 state.phase.name.lower(),
                 state.consistency.name.lower(),
                 state.sequence,
-                instant(state.started_ms),
-                "" if state.ended else instant(state.due_ms) or "",
+                When(state.started_ms),
+                When(0 if state.ended else state.due_ms),
             )
         ],
     )
-    if state.cause:
+    if why := turned_back(moments):
+        out.line(f"turned back: {turned_back_text(why, context.read)}")
+    elif state.cause:  # the log's beginning has expired
         out.line(f"turned back: {state.cause}")
     out.line()
     out.table(
@@ -93,7 +87,7 @@ def _show(
                 names.get(index, f"#{index}"),
                 step.status.name.lower(),
                 step.attempt or "",
-                instant(step.due_ms) or "",
+                When(step.due_ms),
             )
             for index, step in enumerate(state.steps)
         ),
@@ -105,20 +99,24 @@ def _show(
             _events(context, found)
     if state.stuck:
         out.line()
+        for moment in stuck_at(moments):
+            out.line(f"stuck: {stuck_text(moment)}")
         out.line(
-            f"It is stuck. `saga retry {state.saga_id}`, `saga skip` or `saga resolve` get it out."
+            f"`saga retry {state.saga_id}` tries it again; `saga resolve {state.saga_id} STEP` says"
+            f" that it was done by hand, `saga skip {state.saga_id} STEP` that it is given up."
         )
 
 
 def _events(context: Context, moments: list[Moment]) -> None:
-    from orchestrator.cli.views import instant, moment_text
+    from orchestrator.cli.tables import When
+    from orchestrator.cli.views import moment_text
 
     context.out.table(
         ("seq", "time", "event", "step", "details"),
         (
             (
                 moment.sequence,
-                instant(moment.at_ms),
+                When(moment.at_ms),
                 moment.event,
                 moment.step,
                 moment_text(moment, context.read),

@@ -27,9 +27,8 @@ def supervise(context: Context, commands: Mapping[str, Sequence[str]]) -> Exit:
 
     def on_exit(child: Child, code: int, again: bool) -> None:  # noqa: FBT001 - Children's protocol
         codes.append(code)
-        context.out.note(
-            f"{child.name} ended with {code}" + ("; it is started anew" if again else "")
-        )
+        then = f"; started anew (pid {child.process.pid})" if again else ""
+        context.out.note(f"{child.name} ended with code {code}{then}")
 
     with Children(_pass_on, on_exit) as children:
         for name, arguments in commands.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from orchestrator.topics import Plan
+    from orchestrator.kafka.base import TopicState
+    from orchestrator.topics import Plan, TopicSettings
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -38,8 +40,12 @@ def _run(context: Context, options: Namespace) -> Exit:
     from orchestrator.modules import participants_of
 
     settings = context.settings(topics.TopicSettings)
-    wanted = topics.specs(context.topics, participants_of(context.program), settings)
+    participants = participants_of(context.program)
+    wanted = topics.specs(context.topics, participants, settings)
     existing = context.admin.topics([spec.name for spec in wanted])
+    if options.action == "check":
+        settings = _as_found(context, settings, list(existing.values()))
+        wanted = topics.specs(context.topics, participants, settings)
     todo = topics.plan(wanted, existing, context.admin.broker_config())
     if options.action == "create":
         topics.apply(context.admin, todo, mend=options.mend)
@@ -64,6 +70,26 @@ def _run(context: Context, options: Namespace) -> Exit:
         return Exit.OK
     wrong = bool(todo.fatal) or (options.action == "check" and bool(todo.create))
     return Exit.FOUND if wrong else Exit.OK
+
+
+def _as_found(
+    context: Context, settings: TopicSettings, existing: list[TopicState]
+) -> TopicSettings:
+    """Take what nobody has said as all topics have it: one copy everywhere is development."""
+    from orchestrator.topics import Profile
+
+    copies = {state.replication for state in existing}
+    shards = {state.partitions for state in existing}
+    found: dict[str, Any] = {}
+    if not context.given("topic", "profile") and copies == {1}:
+        found["profile"] = str(Profile.DEVELOPMENT)
+        context.out.note(
+            "Every topic has one copy: compared with profile development;"
+            " `--profile production` demands three."
+        )
+    if not context.given("topic", "partitions") and len(shards) == 1:
+        found["partitions"] = shards.pop()
+    return dataclasses.replace(settings, **found)
 
 
 def _problem_json(problem: Any) -> dict[str, Any]:
@@ -102,7 +128,11 @@ def _tell(context: Context, options: Namespace, todo: Plan) -> None:
 VERB = Verb(
     name="topics",
     help="Say what the topics must be, create them, or check those that exist.",
-    detail="The participants of your sagas (--modules) say which topics there are besides our own.",
+    detail=(
+        "The participants of your sagas (--modules) say which topics there are besides our own.\n"
+        "`check` takes a number of partitions, and one copy, that all topics have as wanted, unless\n"
+        "--partitions or --profile says otherwise."
+    ),
     example="saga topics create --partitions 8 --profile production",
     arguments=_arguments,
     run=_run,

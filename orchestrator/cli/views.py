@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
-from orchestrator.audit.timeline import Moment
+from orchestrator.audit.timeline import Moment, TurnedBack
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.records import Outcome
 from orchestrator.core.state import Consistency, Phase, SagaState, StepState
@@ -65,9 +65,14 @@ def bytes_json(data: bytes | None) -> Any:
 class Readable:
     """Turns payload bytes into JSON: by their types, if the program that has them is at hand."""
 
-    def __init__(self, to_json: Mapping[bytes, Callable[[bytes], Any]] | None = None) -> None:
-        """Know how to read bytes by the prefix that names their schema."""
+    def __init__(
+        self,
+        to_json: Mapping[bytes, Callable[[bytes], Any]] | None = None,
+        names: Mapping[bytes, str] | None = None,
+    ) -> None:
+        """Know how to read bytes, and what their type is called, by the prefix of their schema."""
         self._to_json = to_json or {}
+        self._names = names or {}
 
     def __call__(self, data: bytes | None) -> Any:
         """Give JSON for bytes: typed if their schema is known, else base64; None for none."""
@@ -85,6 +90,15 @@ class Readable:
         if isinstance(found, dict) and found.keys() == {"base64", "bytes"}:
             return f"{len(data)} B"
         return json.dumps(found, ensure_ascii=False)
+
+    def call(self, data: bytes, name: str = "") -> str:
+        """Give the same as Python writes it: `Declined(reason="limit")`; `name` if none is known."""
+        name = self._names.get(data[:PREFIX_BYTES], name)
+        found = self(data)
+        if not isinstance(found, dict) or found.keys() == {"base64", "bytes"}:
+            return name or f"{len(data)} B"
+        given = (f"{key}={json.dumps(one, ensure_ascii=False)}" for key, one in found.items())
+        return f"{name}({', '.join(given)})"
 
 
 UNTYPED = Readable()
@@ -170,6 +184,50 @@ def moment_json(moment: Moment, read: Readable = UNTYPED) -> dict[str, Any]:
         "record": origin_json(moment.origin),
         "details": {name: _detail(name, value, read) for name, value in moment.details},
     }
+
+
+def turned_back_text(why: TurnedBack, read: Readable) -> str:
+    """Say in one line why a saga turned back."""
+    by = f" by {why.actor}" if why.actor else ""
+    if why.cause == "step_failed":
+        if why.actor:
+            return f"{why.step} was skipped{by}: {why.reason}"
+        told = read.call(why.failure, why.text) if why.failure else why.text
+        return f"{why.step} failed" + (f": {told}" if told else "")
+    if why.cause == "step_unknown":
+        told = ": ".join(filter(None, (why.reason, why.text)))
+        if why.actor:
+            return f"{why.step} was skipped{by}: {told}"
+        return f"nobody knows whether {why.step} happened ({told})"
+    if why.cause == "deadline":
+        return "its deadline passed"
+    return why.cause + by + (f": {why.reason}" if why.reason else "")
+
+
+def turned_back_json(why: TurnedBack | None, read: Readable = UNTYPED) -> dict[str, Any] | None:
+    """Give the JSON of why a saga turned back; None: it did not."""
+    if why is None:
+        return None
+    return {
+        "cause": why.cause,
+        "step": why.step or None,
+        "reason": why.reason or None,
+        "text": why.text or None,
+        "failure": read(why.failure),
+        "actor": why.actor or None,
+    }
+
+
+def stuck_text(moment: Moment) -> str:
+    """Say in one line where and why a saga is stuck."""
+    told = dict(moment.details)
+    what = {
+        "StepStuck": moment.step,
+        "CompensationStuck": f"the undo of {moment.step}",
+        "NodeFaulted": "a function of the definition",
+    }[moment.event]
+    why = ": ".join(filter(None, (told.get("reason", ""), told.get("text", ""))))
+    return f"{what}: {why}"
 
 
 def _detail(name: str, value: Any, read: Readable) -> Any:

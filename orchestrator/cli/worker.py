@@ -58,6 +58,7 @@ def worker_settings(context: Context) -> WorkerSettings:
 
 
 def _run(context: Context, options: Namespace) -> Exit:
+    _refuse_twins(context)
     if options.processes > 1:
         return _supervise(context, options)
     from orchestrator.cli.children import SUPERVISOR
@@ -83,6 +84,22 @@ def _run(context: Context, options: Namespace) -> Exit:
         on_progress=shown_restore(),
     )
     return Exit.OK
+
+
+def _refuse_twins(context: Context) -> None:
+    """Refuse to be a worker that `saga dev` runs: the two would fence each other."""
+    from orchestrator.cli.children import SUPERVISOR
+    from orchestrator.cli.devfile import DevRuns
+
+    dev = context.dev
+    if dev is None or os.environ.get(SUPERVISOR) == str(dev.pid):
+        return
+    ordinal = worker_settings(context).ordinal
+    if ordinal < dev.workers_count:
+        raise DevRuns(
+            f"saga dev (pid {dev.pid}) runs worker {ordinal} in this directory; start this one with"
+            f" --instance {dev.workers_count}, or `saga dev --workers {dev.workers_count + 1}`"
+        )
 
 
 def _supervise(context: Context, options: Namespace) -> Exit:

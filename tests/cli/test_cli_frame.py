@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator import cli
 from orchestrator.cli import VERBS, manual, parser_of, verb_named
+from orchestrator.cli.cures import cure_of
 from orchestrator.cli.exits import MEANINGS, Exit, Misused, exit_of
 from orchestrator.cli.output import Output, clean
 from orchestrator.errors import (
@@ -155,7 +156,7 @@ def test_help_names_every_verb_and_code_and_stays_light():
         (("shwo",), 2, ["no verb `shwo`", "Did you mean `saga show`?"]),
         (("show",), 2, ["ID"]),
         (("show", "--nonsense", "x"), 2, ["--nonsense"]),
-        (("show", "x"), 3, ["bootstrap_servers is not set", "--bootstrap-servers"]),
+        (("show", "x"), 3, ["`saga dev` is not running in this directory", "--bootstrap-servers"]),
         (("show", "x", "--bootstrap-servers", "nowhere"), 3, ["host:port"]),
         (("show", "x", "--bootstrap-servers", "kafka.example:9092"), 3, ["security_protocol"]),
         (("show", "x", "--config", "none.toml"), 3, ["none.toml"]),
@@ -167,12 +168,13 @@ def test_help_names_every_verb_and_code_and_stays_light():
         (("check", "--modules", "twice_a.py,twice_b.py"), 3, ["two sagas", "twice_b.py:4"]),
         (("graph", "book_trp"), 5, ["did you mean book_trip?"]),
         (("start", "book_trip"), 2, ["--id"]),
+        (("start", "book_trip", "--id", "t"), 2, ["--payload is missing", "traveller"]),
         (("start", "book_trip", "--id", "t", "--payload", "{"), 1, ["--payload is no JSON"]),
         (("start", "book_trip", "--id", "t", "--payload", "{}"), 1, ["traveller"]),
         (("start", "book_trip", "--id", "a b", "--payload", "{}"), 1, ["no saga id"]),
         (("start", "book_trip", "--file", "none.jsonl"), 1, ["none.jsonl"]),
         (("participant", "airlin"), 5, ["did you mean airline?"]),
-        (("participant",), 2, ["--help"]),
+        (("participant",), 2, ["--all", "known: airline"]),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(in_tmp, arguments, code, words):
@@ -197,6 +199,34 @@ def test_an_unreachable_kafka_has_its_own_code(in_tmp):
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (CommandRejected("conflict", ""), "under another"),
+        (TimedOut("not_taken", ""), "worker"),
+        (NotFound("unknown_saga", ""), "saga list"),
+        (CorruptStore(""), "saga replay"),
+        (Unreachable(""), "--bootstrap-servers"),
+    ],
+)
+def test_a_cure_fits_the_reason(error, cure):
+    assert cure in cure_of(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommandRejected("bad_id", "says it all"),
+        NotFound("unknown_definition", "did you mean it?"),
+        Misused("usage", "give --id"),
+        ConfigurationError("prefix='a b': must be"),
+        UnknownSchema("unknown_schema", ""),
+    ],
+)
+def test_there_is_no_second_line_that_adds_nothing(error):
+    assert cure_of(error) == ""
+
+
 def test_errors_are_json_too(in_tmp):
     found = run("graph", "book_trp", "--json", cwd=in_tmp)
 
@@ -205,7 +235,7 @@ def test_errors_are_json_too(in_tmp):
         "error": "NotFound",
         "reason": "unknown_definition",
         "text": "unknown_definition: no saga is called book_trp; did you mean book_trip?",
-        "operator_action": NotFound.operator_action,
+        "operator_action": "",
         "exit": 5,
     }
 

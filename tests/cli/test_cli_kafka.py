@@ -87,9 +87,10 @@ def test_start_show_audit_list_replay(saga):
 
 
 def test_people_get_tables(saga):
-    saga.order("table-1", item="nothing")
+    saga.order("table-1", item="nothing", code=1)
 
-    assert "keep" in saga.run("show", "table-1")
+    shown = saga.run("show", "table-1")
+    assert 'turned back: keep failed: Nothing(item="nothing")' in shown
     assert "rolled_back" in saga.run("list")
     assert "StepFailed" in saga.run("audit", "table-1")
     assert "byte for byte" in saga.run("replay")
@@ -106,15 +107,32 @@ def test_a_file_of_many(saga, name):
             json.dumps({"saga": f"{prefix}-2", **ORDER, "item": "nothing"}),
         ]
     (saga.folder / name).write_text("\n".join(lines) + "\n")
-    found = saga.json("start", "fulfil", "--file", name, "--wait")
-    assert found == {"acknowledged": 2, "outcomes": {"completed": 1, "rolled_back": 1}, "open": 0}
+    for _ in range(2):  # the same file twice starts nothing twice, and is answered the same
+        found = saga.json("start", "fulfil", "--file", name, "--wait", code=1)
+        assert found == {
+            "acknowledged": 2,
+            "outcomes": {"completed": 1, "rolled_back": 1},
+            "refused": {},
+            "open": 0,
+        }
 
     (saga.folder / name).write_text(
         "\n".join(lines).replace(",1", ",many").replace('"count": 1', '"count": "x"')
     )
     refused = saga.json("start", "fulfil", "--file", name, code=1)
     assert refused["reason"] == "malformed_payload"
-    assert "line " in refused["text"]
+    bad = ["line 2: "] if name.endswith("csv") else ["line 1: ", "line 2: "]
+    assert [line.strip()[:8] for line in refused["text"].splitlines()[1:]] == bad
+
+
+def test_a_file_with_conflicts(saga):
+    saga.order("file-clash")
+    line = {"saga": "file-clash", **ORDER, "count": 9}
+    (saga.folder / "clash.jsonl").write_text(json.dumps(line) + "\n")
+    found = saga.json("start", "fulfil", "--file", "clash.jsonl", "--wait", code=1)
+
+    assert found["refused"] == {"conflict": 1}
+    assert (found["outcomes"], found["open"]) == ({}, 0)
 
 
 def test_stuck_sagas_are_got_out(saga):
@@ -131,15 +149,22 @@ def test_stuck_sagas_are_got_out(saga):
     assert saga.json("show", "stuck-2")["phase"] == "completed"
 
     stuck(saga, "stuck-3")
+    unknown = saga.json("skip", "stuck-3", "sned", "--reason", "lost", code=1)
+    assert (unknown["reason"], unknown["text"].split("; ")[1]) == (
+        "unknown_step",
+        "did you mean send?",
+    )
     refused = saga.json("skip", "stuck-3", "keep", "--reason", "lost", code=1)
     assert refused["reason"] == "not_stuck"
-    assert [one["event"] for one in saga.json("show", "stuck-3")["refused"]] == ["CommandRefused"]
+    reasons = [one["details"]["reason"] for one in saga.json("show", "stuck-3")["refused"]]
+    assert reasons == ["unknown_step", "not_stuck"]
     skipped = saga.json("skip", "stuck-3", "send", "--reason", "lost")
     assert [event["event"] for event in skipped["events"]] == [
         "StepSkipped",
         "CompensationStarted",
         "CompensationRequested",
     ]
+    assert [event["step"] for event in skipped["events"]] == ["send", "send", "keep"]
     with saga.client() as client:
         outcome = client.wait("stuck-3", timeout_s=60)
     assert (outcome.business, outcome.consistency) == ("rolled_back", "unknown")
@@ -151,12 +176,60 @@ def test_refusals_are_told_at_once(saga):
     assert saga.json("cancel", "never-was", code=1)["reason"] == "unknown_saga"
     assert saga.json("show", "never-was", code=5)["reason"] == "unknown_saga"
     clash = json.dumps({**ORDER, "count": 5})
-    saga.run("start", "fulfil", "--id", "done-1", "--payload", clash)
-    assert saga.json("audit", "done-1")["events"][-1]["event"] in {"CommandRefused", "SagaEnded"}
+    begin = ("start", "fulfil", "--id", "done-1", "--payload", clash)
+    assert "acknowledged" in saga.run(*begin)
+    assert saga.json(*begin, "--wait", code=1)["reason"] == "conflict"
+    (definition,) = modules.load([saga.env["SAGA_MODULES"]]).sagas
+    with saga.client() as client:
+        other = definition.given(definition.input_type("lamp", 6))
+        with pytest.raises(CommandRejected, match="conflict"):
+            client.wait(client.start(other, saga_id="done-1"), timeout_s=60)
     with saga.client() as client:
         receipt = client.send(StartSaga("no-such-1", "no_such_saga", 0, b"{}"))
         with pytest.raises(CommandRejected, match="no_such_saga"):
             client.wait(receipt, timeout_s=60)
+
+
+def test_a_repeated_start_is_a_success_that_says_so(saga):
+    saga.order("again-1")
+    again = saga.order("again-1")
+    assert (again["repeated"], again["outcome"]["business"]) == (True, "completed")
+    payload = json.dumps(ORDER)
+    told = saga.run("start", "fulfil", "--id", "again-1", "--wait", "--payload", payload)
+    assert "started before with the same content" in told
+
+
+def test_a_stuck_saga_is_told_at_once(saga):
+    found = saga.order("stuck-at-once", item="piano", code=1)
+    assert (found["stuck"], found["outcome"]) == (True, None)
+    (event,) = saga.json("show", "stuck-at-once")["stuck_at"]
+    assert "no van is large enough" in event["details"]["text"]
+    counts = saga.json("list", "--stuck")["counts"]
+    assert counts["stuck"] == saga.json("list", "--stuck")["matching"]
+    assert "running" not in counts
+    saga.run("skip", "stuck-at-once", "send", "--reason", "it is a test")
+
+
+def test_a_list_is_the_newest_first(saga):
+    for number in range(3):
+        saga.order(f"newest-{number}", item="nothing", code=1)
+    found = saga.json("list", "--outcome", "rolled_back", "--limit", "2")
+    assert [one["saga"] for one in found["sagas"]] == ["newest-2", "newest-1"]
+    assert found["matching"] >= 3
+    found = saga.json("list", "--consistency", "unknown", "--limit", "0")
+    assert {one["consistency"] for one in found["sagas"]} <= {"unknown"}
+
+
+def test_topics_are_checked_as_they_are_found(saga):
+    assert saga.json("topics", "check")["problems"] == []
+    assert saga.json("topics", "check", "--profile", "production", code=1)["problems"]
+
+
+def test_what_dev_runs_is_not_run_twice(saga):
+    refused = saga.json("participant", saga.env["CLI_TEST_PARTICIPANT"], code=3)
+    assert "--without" in refused["text"]
+    assert "--instance 1" in saga.json("worker", code=3)["text"]
+    assert "already runs here" in saga.json("dev", code=3)["text"]
 
 
 def test_dead_letters_are_grouped_and_shown_with_their_bytes(saga):
