@@ -13,19 +13,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer
 from confluent_kafka import TopicPartition as Place
 
 from orchestrator import modules
 from orchestrator.audit.reading import Log
 from orchestrator.audit.stores import LocalStores
 from orchestrator.client import Client
+from orchestrator.codec.envelope import Origin
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import OrchestratorError, Unreachable
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
+from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.participant.ledgers import read_ledger
 from orchestrator.runtime.settings import instance_id
@@ -148,9 +150,10 @@ class Town:
         self.space = sys.modules[self.sagas["move"].spec.function.__module__]
         self.processes, self.started = [], Counter()
         self.acknowledged, self.ended, self.doubled = set(), {}, set()
-        self._next = 0
+        self._next, self._starts = 0, {}
         self._create_topics()
         self.client = Client(settings=self.settings, prefix=prefix)
+        self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
         self._outcomes = self._consumer("outcomes")
         self._outcomes.assign(
             [Place(self.topics.outcomes, p, OFFSET_BEGINNING) for p in range(partitions)]
@@ -245,8 +248,33 @@ class Town:
     def begin(self, count, kinds=KINDS):
         """Start so many sagas; returns when all are acknowledged."""
         wanted = [self._made(kinds[n % len(kinds)]) for n in range(count)]
+        self._starts.update(wanted)
         self.client.start_many(wanted, lambda receipt: self.acknowledged.add(receipt.saga))
         return [saga_id for saga_id, _ in wanted]
+
+    def begin_again(self, saga_id):
+        """Send the start of a saga once more; it must change nothing."""
+        self.client.start(self._starts[saga_id], saga_id=saga_id)
+
+    def send(self, topic, key, value, headers=None):
+        """Write a record as a stranger would; give where it lies."""
+        done = []
+        self._producer.produce(
+            topic,
+            key=key,
+            value=value,
+            partition=partition_of(key or b"", self.partitions),
+            headers=headers,
+            on_delivery=lambda error, message: done.append((error, message)),
+        )
+        self._producer.flush(20)
+        error, message = done[0]
+        assert error is None, error
+        return Origin(topic, message.partition(), message.offset())
+
+    def places(self, topic):
+        """Every partition of a topic."""
+        return [TopicPartition(topic, number) for number in range(self.partitions)]
 
     def _made(self, kind):
         self._next += 1

@@ -1,0 +1,136 @@
+"""M35 to M37, M40: what a local store may suffer. The changelog is the truth; a store is a copy."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+
+import pytest
+from town import wait_until
+
+from orchestrator.codec.records import Cursor
+from orchestrator.store.base import Batch
+from orchestrator.store.rocks import RocksShared, RocksStore, StoreSettings
+
+
+@pytest.fixture
+def stopped(town):
+    """A town whose worker was killed with sagas under way, and both stores on disk."""
+    worker = town.worker()
+    town.begin(60)
+    town.wait_ended()
+    town.bank.freeze()
+    town.begin(24)
+    wait_until(lambda: worker.lines("counters")[-1]["inputs_count"] >= 84, "the last sagas' start")
+    worker.kill()
+    town.bank.signal(signal.SIGCONT)
+    return town
+
+
+def flip_sst(path):
+    store = RocksStore(path, RocksShared(StoreSettings()))
+    store._handles.database.flush()
+    store.close()
+    for table in path.glob("*.sst"):
+        data = bytearray(table.read_bytes())
+        for at in range(0, len(data), 7):
+            data[at] ^= 0xFF
+        table.write_bytes(data)
+
+
+def delete_sst(path):
+    store = RocksStore(path, RocksShared(StoreSettings()))
+    store._handles.database.flush()
+    store.close()
+    for table in path.glob("*.sst"):
+        table.unlink()
+
+
+def truncate_manifest(path):
+    for manifest in path.glob("MANIFEST-*"):
+        manifest.write_bytes(manifest.read_bytes()[: manifest.stat().st_size // 2])
+
+
+def tear_log(path):
+    logs = sorted(path.glob("*.log"), key=lambda log: log.stat().st_size)
+    data = logs[-1].read_bytes()
+    logs[-1].write_bytes(data[: len(data) * 2 // 3])
+
+
+def nuke(path):
+    path.rename(path.with_name("gone"))
+
+
+@pytest.mark.parametrize("harm", [flip_sst, delete_sst, truncate_manifest, tear_log, nuke])
+def test_a_harmed_store_is_found_out_and_rebuilt(stopped, harm):
+    harm(stopped.store_path(0, 0))
+
+    heir = stopped.worker()
+    stopped.wait_ended()
+
+    stopped.check()
+    aside = {line["shard"]: line["reason"] for line in heir.lines("store_set_aside")}
+    restored = heir.lines("worker_stopped")[0]["restored_count"]
+    if harm in {nuke, tear_log}:
+        assert aside == {}  # whole, only behind
+        assert restored > 2  # the two barriers
+    else:
+        assert aside == {0: "corrupt"}
+
+
+def test_a_store_that_is_harmed_while_it_is_in_use(stopped):
+    flip_sst(stopped.store_path(0, 0))
+    heir = stopped.worker()
+    heir.wait_logged("shard_running", 2)
+    flip = stopped.store_path(0, 1)
+    for table in flip.glob("*.sst"):
+        table.write_bytes(b"\0" * table.stat().st_size)
+
+    stopped.begin(24)
+    stopped.wait_ended()
+
+    stopped.check()
+
+
+def test_a_store_that_is_ahead_of_the_changelog_is_not_believed(stopped):
+    store = RocksStore(stopped.store_path(0, 0), RocksShared(StoreSettings()))
+    foreign = Cursor(9_999, (), 0, "somebody", 1, stopped.partitions, 0)
+    encoded = stopped.codec.encode_cursor(foreign)
+    store.apply(Batch(1_000_000, 2**62, encoded, {"m-999999-ok": b"not committed"}))
+    store.close()
+
+    heir = stopped.worker()
+    stopped.wait_ended()
+
+    stopped.check()
+    assert [line["reason"] for line in heir.lines("store_set_aside")] == ["ahead"]
+
+
+def test_an_older_store_only_has_more_to_catch_up_with(stopped):
+    first = stopped.state.with_name("backup")
+    shutil.copytree(stopped.state, first)
+    worker = stopped.worker()
+    stopped.wait_ended()
+    stopped.stop(worker)
+    shutil.rmtree(stopped.state)
+    first.rename(stopped.state)
+
+    heir = stopped.worker()
+    stopped.begin(12)
+    stopped.wait_ended()
+
+    stopped.check()
+    assert heir.lines("store_set_aside") == []
+
+
+def test_a_store_that_somebody_else_has_open_refuses_the_worker(stopped):
+    store = RocksStore(stopped.store_path(0, 0), RocksShared(StoreSettings()))
+    refused = stopped.worker()
+
+    assert refused.died() == 1
+    assert "LOCK" in refused.log.read_text() or "in use" in refused.log.read_text()
+
+    store.close()
+    stopped.worker()
+    stopped.wait_ended()
+    stopped.check()
