@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.context import Context
 from orchestrator.cli.exits import Exit, Misused
+from orchestrator.cli.tables import When
 from orchestrator.cli.verb import Verb
 from orchestrator.errors import NotFound
 
@@ -95,6 +96,12 @@ def _count(groups: dict[str, dict[str, Any]], letter: DeadLetter) -> None:
         group["last_at"], group["text"] = at, letter.text
 
 
+def _when(text: str | None) -> When:
+    from orchestrator.cli.views import parse_instant
+
+    return When(parse_instant(text) if text else 0)
+
+
 def _summary(context: Context, at: Origin, letter: DeadLetter) -> dict[str, Any]:
     from orchestrator.cli.views import instant, origin_json, place
 
@@ -124,7 +131,7 @@ def _list(
     out.table(
         ("reason", "count", "first", "last", "the last one says"),
         (
-            (g["reason"], g["count"], g["first_at"], g["last_at"], g["text"])
+            (g["reason"], g["count"], _when(g["first_at"]), _when(g["last_at"]), g["text"])
             for g in sorted(groups.values(), key=lambda group: -group["count"])
         ),
     )
@@ -135,7 +142,7 @@ def _list(
         (
             (
                 row["place"],
-                row["at"],
+                _when(row["at"]),
                 row["reason"],
                 row["key"] or "",
                 "{topic}/{partition}/{offset}".format_map(row["origin"]),
@@ -143,6 +150,7 @@ def _list(
             )
             for row in rows
         ),
+        drop=("origin",),
     )
     out.line()
     out.line(f"{len(rows)} of {count}. `saga dead-letters PLACE` shows one with its bytes.")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.children import Child
     from orchestrator.cli.devfile import Dev
     from orchestrator.cli.output import Output
+    from orchestrator.modules import Program
 
 _KAFKA_PORT = 9092
 _TURN_S = 0.2
@@ -246,6 +247,7 @@ def _say_hello(context: Context, running: tuple[Child, ...], dev: Dev, logs: Pat
             "not_started": apart,
             "not_handled": left,
             "logs": str(logs),
+            "example": _example(program),
         }
     )
     out = context.out
@@ -263,12 +265,19 @@ def _say_hello(context: Context, running: tuple[Child, ...], dev: Dev, logs: Pat
     out.line()
     out.line("Ready. In another terminal, in this directory:")
     if program.sagas:
-        first = program.sagas[0]
-        payload = shlex.quote(json.dumps(sample(first.input_type), ensure_ascii=False))
-        out.line(f"  saga start {first.id} --id first-1 --wait --payload {payload}")
+        out.line(f"  {_example(program)}")
         out.line("  saga show first-1")
     out.line("  saga list")
     out.line("Ctrl-C stops everything. Changed code needs a restart.")
+
+
+def _example(program: Program) -> str | None:
+    """Give a command that starts a saga, and works as it stands in this directory."""
+    if not program.sagas:
+        return None
+    first = program.sagas[0]
+    payload = shlex.quote(json.dumps(sample(first.input_type), ensure_ascii=False))
+    return f"saga start {first.id} --id first-1 --wait --payload {payload}"
 
 
 def sample(kind: type[Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Dev:
         return {
             "kafka": {"bootstrap_servers": self.servers},
             "program": {"prefix": self.prefix, "modules": list(self.modules)},
+            "topic": {"profile": "development"},
             "worker": {"data_dir": str(folder / STATE)},
             "participant": {"ledger_directory": str(folder / LEDGERS)},
         }

@@ -43,7 +43,7 @@ def _run(context: Context, options: Namespace) -> Exit:
     participants = participants_of(context.program)
     wanted = topics.specs(context.topics, participants, settings)
     existing = context.admin.topics([spec.name for spec in wanted])
-    if options.action == "check":
+    if options.action != "create":
         settings = _as_found(context, settings, list(existing.values()))
         wanted = topics.specs(context.topics, participants, settings)
     todo = topics.plan(wanted, existing, context.admin.broker_config())
@@ -130,8 +130,8 @@ VERB = Verb(
     help="Say what the topics must be, create them, or check those that exist.",
     detail=(
         "The participants of your sagas (--modules) say which topics there are besides our own.\n"
-        "`check` takes a number of partitions, and one copy, that all topics have as wanted, unless\n"
-        "--partitions or --profile says otherwise."
+        "`plan` and `check` take a number of partitions, and one copy, that all topics have as wanted,\n"
+        "unless --partitions or --profile says otherwise."
     ),
     example="saga topics create --partitions 8 --profile production",
     arguments=_arguments,

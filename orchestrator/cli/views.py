@@ -17,8 +17,6 @@ from orchestrator.errors import DecodeError
 
 PREFIX_BYTES = 10
 """How many bytes name the schema at the beginning of a payload."""
-DETAILS_LENGTH_MAX = 160
-"""Characters of one detail in a table; `--json` has them all."""
 
 
 def instant(ms: int) -> str | None:
@@ -239,20 +237,18 @@ def _detail(name: str, value: Any, read: Readable) -> Any:
 
 
 def moment_text(moment: Moment, read: Readable = UNTYPED) -> str:
-    """Give the details of an event for people, in one cell."""
-    parts = []
+    """Give the details of an event for people, in one cell; its times last."""
+    parts, times = [], []
     for name, value in moment.details:
         if name in _LEFT_OUT or value in {"", b""}:
             continue
-        if isinstance(value, bytes):
-            shown = read.text(value)
-        elif name.endswith("_ms"):
-            shown = instant(value) or ""
+        if name.endswith("_ms"):
+            times.append(f"{name.removesuffix('_ms')}={instant(value) or ''}")
+        elif isinstance(value, bytes):
+            parts.append(f"{name}={read.text(value)}")
         else:
-            shown = str(_detail(name, value, read))
-        parts.append(f"{name}={shown}")
-    text = " ".join(parts)
-    return text if len(text) <= DETAILS_LENGTH_MAX else text[: DETAILS_LENGTH_MAX - 3] + "..."
+            parts.append(f"{name}={_detail(name, value, read)}")
+    return " ".join(parts + times)
 
 
 _NUMBERED: Mapping[str, type[IntEnum]] = {"phase": Phase, "consistency": Consistency}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,22 @@ def test_dev_says_what_it_runs(saga):
     assert saga.hello["participants"] == [saga.env["CLI_TEST_PARTICIPANT"]]
     assert saga.hello["not_handled"] == []
     assert saga.json("topics", "check", "--profile", "development")["problems"] == []
+
+
+def test_devs_example_works_as_it_stands(saga):
+    told = ("SAGA_MODULES", "SAGA_PREFIX", "SAGA_BOOTSTRAP_SERVERS")
+    found = subprocess.run(
+        [*SAGA, *shlex.split(saga.hello["example"])[1:]],
+        env={name: value for name, value in saga.env.items() if name not in told},
+        cwd=saga.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert found.returncode == 0, found.stderr
+    assert "first-1: completed" in found.stdout
 
 
 def test_start_show_audit_list_replay(saga):
