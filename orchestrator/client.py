@@ -232,21 +232,25 @@ class Client:
         until_s = monotonic() + timeout_s
         saga_id, life = saga.saga if isinstance(saga, Receipt) else saga, Life()
         if isinstance(saga, Receipt):
-            for entry in self.follow(saga, timeout_s=timeout_s):
-                life.add(*entry)
-                if life.outcome is not None:
-                    return life.outcome
-                if ends(entry[1]):
-                    break  # its beginning has expired from the log; the outcomes still have it
+            with closing(self.follow(saga, timeout_s=timeout_s)) as entries:
+                for entry in entries:
+                    life.add(*entry)
+                    if life.outcome is not None:
+                        return life.outcome
+                    if ends(entry[1]):
+                        break  # its beginning has expired from the log; the outcomes still have it
         if life.state is None:
             left_s = until_s - monotonic()
-            for envelope in self._follow(self._topics.outcomes, saga_id, None, left_s):
-                if envelope.value is not None:
-                    return self._codec.decode_outcome(envelope.value)
+            with closing(self._follow(self._topics.outcomes, saga_id, None, left_s)) as records:
+                for envelope in records:
+                    if envelope.value is not None:
+                        return self._codec.decode_outcome(envelope.value)
         but = "; it is stuck" if life.state is not None and life.state.stuck else ""
         raise TimedOut("timed_out", f"saga {saga_id} has not ended within {timeout_s:g} s{but}")
 
-    def follow(self, receipt: Receipt, *, timeout_s: float) -> Iterator[tuple[Origin, Transition]]:
+    def follow(
+        self, receipt: Receipt, *, timeout_s: float
+    ) -> Generator[tuple[Origin, Transition], None, None]:
         """Give the life of the saga that took a command: what is past, then what comes.
 
         Ends when the time is up; whoever has seen enough stops sooner.
@@ -256,23 +260,18 @@ class Client:
             TimedOut: No worker has taken the command in time.
         """
         until_s = monotonic() + timeout_s
-        source = self._transitions(receipt, timeout_s)
-        entry = next(filter(partial(_caused_by, receipt), source), None)
-        if entry is None:
-            raise _not_taken(timeout_s)
-        _accepted(entry, but=DUPLICATE)
-        life = [entry]
-        if not starts(entry[1]):
-            source.close()
-            older = [item for item in receipt.since if item[0] != self._topics.events]
-            whole = receipt._replace(since=tuple(older))
-            source = self._transitions(whole, until_s - monotonic())
-            life = _up_to(receipt, source)
-        try:
-            yield from life
-            yield from source
-        finally:
-            source.close()
+        with closing(self._transitions(receipt, timeout_s)) as news:
+            entry = _taken(receipt, news, timeout_s)
+            _accepted(entry, but=DUPLICATE)
+            if starts(entry[1]):
+                yield entry
+                yield from news
+                return
+        older = [item for item in receipt.since if item[0] != self._topics.events]
+        whole = receipt._replace(since=tuple(older))
+        with closing(self._transitions(whole, until_s - monotonic())) as everything:
+            yield from _up_to(receipt, everything)
+            yield from everything
 
     def wait_many(self, saga_ids: Iterable[str], *, timeout_s: float) -> dict[str, Outcome]:
         """Wait until all of these sagas have ended, and give how; those that have not are left out.
@@ -312,12 +311,16 @@ class Client:
         until_s = monotonic() + timeout_s
         for shard, wanted in waiting.items():
             results = Results(wanted, self._codec)
-            since = dict(next(iter(wanted.values())).since)
             topics = [self._topics.events, self._topics.dead_letters]
-            for envelope in self._records(topics, shard, since, until_s):
-                results.add(envelope, dead=envelope.origin.topic == self._topics.dead_letters)
-                if results.complete:
-                    break
+            since = {
+                topic: min(dict(receipt.since).get(topic, 0) for receipt in wanted.values())
+                for topic in topics
+            }
+            with closing(self._records(topics, shard, since, until_s)) as records:
+                for envelope in records:
+                    results.add(envelope, dead=envelope.origin.topic == self._topics.dead_letters)
+                    if results.complete:
+                        break
             found |= results.found
             repeated += results.repeated
         for receipt in repeated:
@@ -333,10 +336,8 @@ class Client:
                 `duplicate`: the start was there before, with the same content.
             TimedOut: No worker has taken it in time.
         """
-        for entry in self._transitions(receipt, timeout_s):
-            if _caused_by(receipt, entry):
-                return _accepted(entry)
-        raise _not_taken(timeout_s)
+        with closing(self._transitions(receipt, timeout_s)) as news:
+            return _accepted(_taken(receipt, news, timeout_s))
 
     def value(self, saga: Saga[Any, O], outcome: Outcome) -> O | None:
         """Decode a saga's published result; None if it has none or did not complete.
@@ -406,7 +407,7 @@ class Client:
 
     def _follow(
         self, topic: str, saga_id: str, receipt: Receipt | None, timeout_s: float
-    ) -> Iterator[Envelope]:
+    ) -> Generator[Envelope, None, None]:
         """Read a topic's records of one saga as they come, until the time is up.
 
         Raises:
@@ -415,15 +416,16 @@ class Client:
         shard, key = self._shard_of(saga_id), saga_id.encode()
         since = dict(receipt.since) if receipt else {}
         topics = [topic] if receipt is None else [topic, self._topics.dead_letters]
-        for envelope in self._records(topics, shard, since, monotonic() + timeout_s):
-            if receipt is not None and envelope.origin.topic != topic:
-                self._raise_if_refused(envelope, receipt)
-            elif envelope.key == key:
-                yield envelope
+        with closing(self._records(topics, shard, since, monotonic() + timeout_s)) as records:
+            for envelope in records:
+                if receipt is not None and envelope.origin.topic != topic:
+                    self._raise_if_refused(envelope, receipt)
+                elif envelope.key == key:
+                    yield envelope
 
     def _records(
         self, topics: Sequence[str], shard: int, since: Mapping[str, int], until_s: float
-    ) -> Iterator[Envelope]:
+    ) -> Generator[Envelope, None, None]:
         sources = [self._batches(name, shard, since.get(name, 0)) for name in topics]
         try:
             while monotonic() < until_s:
@@ -435,8 +437,10 @@ class Client:
     def _transitions(
         self, receipt: Receipt, timeout_s: float
     ) -> Generator[tuple[Origin, Transition], None, None]:
-        for envelope in self._follow(self._topics.events, receipt.saga, receipt, timeout_s):
-            yield envelope.origin, self._codec.decode_transition(envelope.value or b"")
+        topic = self._topics.events
+        with closing(self._follow(topic, receipt.saga, receipt, timeout_s)) as records:
+            for envelope in records:
+                yield envelope.origin, self._codec.decode_transition(envelope.value or b"")
 
     def _batches(
         self, topic: str, shard: int, start: int
@@ -461,6 +465,15 @@ def _caused_by(receipt: Receipt, entry: tuple[Origin, Transition]) -> bool:
     return entry[1].cause.origin == receipt.origin
 
 
+def _taken(
+    receipt: Receipt, news: Iterator[tuple[Origin, Transition]], timeout_s: float
+) -> tuple[Origin, Transition]:
+    entry = next(filter(partial(_caused_by, receipt), news), None)
+    if entry is None:
+        raise TimedOut("not_taken", f"no worker has taken the command within {timeout_s:g} s")
+    return entry
+
+
 def _up_to(
     receipt: Receipt, source: Iterator[tuple[Origin, Transition]]
 ) -> list[tuple[Origin, Transition]]:
@@ -480,7 +493,3 @@ def _accepted(entry: tuple[Origin, Transition], *, but: str = "") -> tuple[Momen
     if rejected is not None and rejected.reason != but:
         raise rejected
     return tuple(timeline([entry]))
-
-
-def _not_taken(timeout_s: float) -> TimedOut:
-    return TimedOut("not_taken", f"no worker has taken the command within {timeout_s:g} s")

@@ -7,6 +7,7 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,12 @@ def _watch(context: Context, options: Namespace, receipt: Receipt) -> Life:
     from orchestrator.audit.life import Life
 
     life, taken = Life(), False
-    for origin, transition in context.client.follow(receipt, timeout_s=options.timeout):
-        life.add(origin, transition)
-        taken = taken or transition.cause.origin == receipt.origin
-        if life.outcome is not None or (taken and life.state is not None and life.state.stuck):
-            return life
+    with closing(context.client.follow(receipt, timeout_s=options.timeout)) as entries:
+        for origin, transition in entries:
+            life.add(origin, transition)
+            taken = taken or transition.cause.origin == receipt.origin
+            if life.outcome is not None or (taken and life.state is not None and life.state.stuck):
+                return life
     raise TimedOut("timed_out", f"{receipt.saga} has not ended within {options.timeout:g} s")
 
 
