@@ -159,7 +159,7 @@ class Run:
 
     def fault_lost_end(self):
         lost = self.proxy.drop(Api.END_TXN, Direction.RESPONSE, client=self.town.prefix)
-        return self.catch(lost, 3.0)
+        return self.catch(lost, 8.0)
 
     def fault_late_offsets(self):
         late = self.proxy.hold(Api.TXN_OFFSET_COMMIT, client=self.town.prefix)
@@ -167,11 +167,11 @@ class Run:
 
     def fault_duplicate_requests(self):
         api = self.chance.choice([Api.PRODUCE, Api.END_TXN, Api.ADD_PARTITIONS_TO_TXN])
-        return self.catch(self.proxy.duplicate(api, client=self.town.prefix, count=5), 3.0)
+        return self.catch(self.proxy.duplicate(api, client=self.town.prefix, count=5), 8.0)
 
     def fault_slow_network(self):
         slow = self.proxy.delay(None, by_ms=50, client=self.town.prefix, count=200)
-        return self.catch(slow, 4.0)
+        return self.catch(slow, 8.0)
 
     def fault_broken_connections(self):
         self.proxy.sever()
