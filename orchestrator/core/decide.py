@@ -49,9 +49,13 @@ def decide(
     return _DECIDE[type(command)](definition, state, command, now_ms)
 
 
-def start_digest(command: StartSaga) -> bytes:
-    """Give 8 bytes that tell a repeated start command from another one with the same saga id."""
-    head = f"{command.definition}|{command.version}|".encode()
+def start_digest(command: StartSaga, version: int) -> bytes:
+    """Give 8 bytes that tell a repeated start command from another one with the same saga id.
+
+    `version` is what the command's version stands for: "the newest" is no other content than its
+    number.
+    """
+    head = f"{command.definition}|{command.version or version}|".encode()
     return blake2b(head + command.payload, digest_size=8).digest()
 
 
@@ -64,8 +68,8 @@ _STARTED_BEFORE = {
 def _start(
     definition: Definition | None, state: SagaState | None, command: StartSaga, now_ms: int
 ) -> Decision:
-    digest = start_digest(command)
     if state is not None:
+        digest = start_digest(command, state.version)
         reason = "duplicate" if digest == state.start_digest else "conflict"
         return _only(state, CommandRefused("start", reason, "", _STARTED_BEFORE[reason]))
     if definition is None or definition.name != command.definition:
@@ -81,7 +85,7 @@ def _start(
         decisions_count=definition.decisions_count,
         started_ms=now_ms,
         due_ms=moment(now_ms, definition.deadline_ms),
-        start_digest=digest,
+        start_digest=start_digest(command, definition.version),
         payload=command.payload,
     )
     after = evolve(None, started)

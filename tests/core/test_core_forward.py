@@ -279,17 +279,25 @@ def test_a_finished_saga_still_recognises_its_start():
     assert saga.feed(StartSaga(SAGA, "trip", 0, b"payload"))[0].reason == "duplicate"
 
 
+def test_the_newest_version_is_no_other_content_than_its_number():
+    saga = Saga(definition(step(0)))
+
+    for version, reason in ((0, "duplicate"), (1, "duplicate"), (2, "conflict")):
+        assert saga.feed(StartSaga(SAGA, "trip", version, b"payload"))[0].reason == reason
+
+
 def test_the_digest_tells_definition_version_and_payload_apart():
     start = StartSaga(SAGA, "trip", 0, b"payload")
     others = [
-        start._replace(definition="tri"),
-        start._replace(version=1),
-        start._replace(payload=b""),
+        start_digest(start._replace(definition="tri"), 1),
+        start_digest(start._replace(version=2), 1),
+        start_digest(start._replace(payload=b""), 1),
     ]
 
-    assert len(start_digest(start)) == 8
-    assert start_digest(start._replace(saga_id="other")) == start_digest(start)
-    assert start_digest(start) not in {start_digest(other) for other in others}
+    assert len(start_digest(start, 1)) == 8
+    assert start_digest(start._replace(saga_id="other"), 1) == start_digest(start, 1)
+    assert start_digest(start._replace(version=1), 1) == start_digest(start, 1)
+    assert start_digest(start, 1) not in others
 
 
 @pytest.mark.parametrize(
