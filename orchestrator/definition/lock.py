@@ -109,8 +109,11 @@ def _compare_one(saga: Saga[Any, Any], old: Locked, new: Locked) -> Iterator[Pro
             cure = f'`@step(id="{id_}", ...)` if it was only renamed, else `version={version}`'
             yield Problem("SG401", place, text, cure)
     elif old.fingerprint != new.fingerprint:
-        text = f"{name} has changed its shape since it was released:\n{_diff(old, new)}\n"
-        cure = f"`version={version}, follows={saga.id}_v{saga.version}`"
+        text = f"{name} has changed its shape since it was released"
+        cure = (
+            f'keep the released function under another name with `id="{saga.id}"`, and make this '
+            f"one `version={version}, follows=` it. The difference:\n{_diff(old, new)}"
+        )
         yield Problem("SG402", place, text, cure)
     for body in old.bodies.keys() & new.bodies.keys():
         if old.bodies[body] != new.bodies[body]:
