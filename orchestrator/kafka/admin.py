@@ -122,8 +122,10 @@ class KafkaAdmin:
                 if answer is None:
                     # The library keeps what it knew of leaders until it is asked for more.
                     self._metadata()
-                else:
+                elif answer.offset >= 0:
                     found[TopicPartition(key.topic, key.partition)] = answer.offset
+                elif is_late:
+                    raise Unreachable(f"{doing}: the new leader does not know it yet")
         return found
 
     def members(self, group: str) -> tuple[GroupMember, ...]:

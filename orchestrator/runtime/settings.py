@@ -52,6 +52,9 @@ class WorkerSettings:
     """How long a timer rests that cannot be fired (definition missing, poison), in ms."""
     report_interval_ms: int = 30_000
     """How often the counters are logged, in ms. 0: never."""
+    stall_exit_ms: int = field(default=60_000, metadata={"min": 0, "max": 3_600_000})
+    """After how long without a turn of its loop a worker ends itself, in ms; 0: never. Default 60,000:
+    every call has a shorter limit, but one of the client library's may never return."""
     accept_trimmed: bool = False
     """Go on where inputs were deleted before they were read. Default: the shard is halted, since
     accepted commands may be lost; set it once a person has looked."""

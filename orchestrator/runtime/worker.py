@@ -27,6 +27,7 @@ from orchestrator.runtime.recovery import Halt, Recovery
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
 from orchestrator.runtime.transaction import Transactor
+from orchestrator.runtime.watchdog import Watchdog
 from orchestrator.store.base import Batch
 
 _WAITING_S = 0.02
@@ -65,6 +66,7 @@ class Worker:
         self._transactor = transactor
         self._recovery = recovery
         self._clock = clock
+        self._watchdog = Watchdog(settings.stall_exit_ms, clock.monotonic_s)
         self._counters = counters
         self._log = log
         self._notes = Bounded(log, monotonic_s=clock.monotonic_s)
@@ -88,9 +90,11 @@ class Worker:
         self._log.info("worker_ready", inputs=list(self._topics), partitions=self._partitions)
         try:
             while not stop():
+                self._watchdog.pat()
                 self._turn()
         finally:
             self._close()
+            self._watchdog.stop()
 
     def _turn(self) -> None:
         polled = self._source.poll_batch(self._bisection.count_max, self._patience_s())
