@@ -6,6 +6,7 @@ Each test names what must have happened to the worker; a run in which it did not
 from __future__ import annotations
 
 import pytest
+from town import wait_until
 
 from orchestrator.testing.frame_proxy import Api, Direction
 
@@ -45,17 +46,20 @@ def meet_next_transaction(town, proxy):
     offsets.release()
 
 
-def test_without_rotation_a_torn_transaction_is_found_and_its_shard_stands_still(
-    town, proxy, behind
-):
+def test_without_rotation_a_transaction_is_torn_and_the_checkers_find_it(town, proxy, behind):
     worker = behind(planted="trusting")
 
     meet_next_transaction(town, proxy)
 
-    (halted, *_) = worker.wait_logged("shard_halted")
-    assert halted["reason"] == "torn"
+    # The worker halts a shard if its cursor was in the half that was committed, else it goes on.
+    wait_until(
+        lambda: (
+            worker.lines("shard_halted") or len(worker.lines("shard_running")) > town.partitions
+        ),
+        "the next take-over",
+    )
     broken = {problem.invariant for problem in town.judge()}
-    assert {"I5", "I10"} <= broken  # half a transaction in the log, and sagas that never end
+    assert broken & {"I5", "I7", "I8"}
 
 
 def test_with_rotation_a_late_end_does_no_harm(town, proxy, behind):
