@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fast bench dev format lock clean
+.PHONY: help demo test check bench chaos dev format lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ check: $(VENV)/dev.stamp ## Format, lint, types, definitions, schemas and the fa
 format: $(VENV)/dev.stamp ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+chaos: $(VENV)/dev.stamp ## A random mix of faults for some minutes, seed printed (CHAOS='--minutes 5 --seed 7')
+	$(BIN)/python tests/chaos/run.py $(CHAOS)
 
 bench: $(VENV)/dev.stamp ## The trip workload beside the bare loop
 	$(BIN)/python -m benchmarks
