@@ -25,6 +25,7 @@ from orchestrator.kafka.source import LOGGER
 
 _DOUBTFUL_LINES = frozenset({"FAIL", "ERROR", "REQTMOUT", "TXNERR", "PROTOERR"})
 """Facilities of log lines that tell of a lost connection or a request without an answer."""
+_WAS_UP = "in state UP"
 _KNOCK_S = 0.12
 """How long a first `init_transactions` may take; each further one twice as long. Finding a
 predecessor's open transaction it starts the abort, then naps twice for 500 ms; a second producer
@@ -72,21 +73,24 @@ class TransactionalSink:
         self._producer: Producer | None = None
         self._open = False
         self._troubles: list[str] = []
+        self._ear = Ear()
         self._offsets: dict[TopicPartition, int] = {}
 
     def init(self) -> None:
         """Take the transactional id."""
         self._drop()
-        hear = {"error_cb": self._on_error, "logger": Ear(self._troubles)}
+        self._ear = Ear()
+        hear = {"error_cb": self._on_error, "logger": self._ear}
         self._producer = claim(self._config | hear, 4 * self._budget_s)
 
     def begin(self) -> None:
         """Open a transaction."""
         producer = self._live()
+        self._call("beginning a transaction", lambda _: producer.poll(0))
         # Troubles of the quiet time before say nothing about this transaction. A fatal one is
         # raised by the poll itself.
-        self._call("beginning a transaction", lambda _: producer.poll(0))
         self._troubles.clear()
+        self._ear.heard.clear()
         self._offsets = {}
         self._call("beginning a transaction", lambda _: producer.begin_transaction())
         self._open = True
@@ -138,8 +142,9 @@ class TransactionalSink:
         self._call("committing", producer.commit_transaction)
         self._open = False
         producer.poll(0)  # what the library has to say about it
-        if self._troubles:
-            raise Doubtful(f"errors during the transaction: {'; '.join(self._troubles)}")
+        troubles = [*self._troubles, *self._ear.heard]
+        if troubles:
+            raise Doubtful(f"errors during the transaction: {'; '.join(troubles)}")
         return self._offsets
 
     def abort(self) -> None:
@@ -208,16 +213,18 @@ class Ear:
     A request that was on its way when the connection broke is repeated on a new one, in silence.
     """
 
-    def __init__(self, troubles: list[str]) -> None:
-        """Put what means doubt into `troubles`."""
-        self._troubles = troubles
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        """Lines that mean doubt."""
 
     def log(self, level: int, text: str, *arguments: object) -> None:
         """Take one line: `FACILITY [thread]: message`. The signature is the library's."""
         LOGGER.log(level, text, *arguments)
         line = text % arguments if arguments else text
-        if line.split(" ", 1)[0] in _DOUBTFUL_LINES:
-            self._troubles.append(line)
+        facility = line.split(" ", 1)[0]
+        # A connection that could not be made was carrying nothing; a broker may be down for hours.
+        if facility in _DOUBTFUL_LINES and (facility != "FAIL" or _WAS_UP in line):
+            self.heard.append(line)
 
 
 def fence(settings: KafkaSettings, transactional_id: str, timeout_s: float = 10.0) -> None:
