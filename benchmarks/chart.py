@@ -117,14 +117,20 @@ def _line(line: Line, x_at: Scale, y_at: Scale) -> Iterator[str]:
 
 
 def _labels(lines: Sequence[Line], x_at: Scale, y_at: Scale) -> Iterator[str]:
-    """Name each line at its end; labels that would touch are moved apart, top first."""
+    """Name each line at its end; labels at the edge that would touch are moved apart."""
     free_y = -math.inf
     ends = [(y_at(line.points[-1].y), line) for line in lines]
     for wanted_y, line in sorted(ends, key=lambda end: end[0]):
-        y = max(wanted_y, free_y)
-        free_y = y + _LABEL_APART
-        x = x_at(line.points[-1].x) + 9
-        yield _text(x, y + 4, line.name, color=line.color, weight=600)
+        x = x_at(line.points[-1].x)
+        if x < _WIDTH - _RIGHT - 1:  # it ends inside, where the others run
+            label = _text(x, wanted_y - 9, line.name, color=line.color, anchor="end", weight=600)
+            yield label.replace(
+                "<text ", '<text paint-order="stroke" stroke="#fff" stroke-width="4" '
+            )
+        else:
+            y = max(wanted_y, free_y)
+            free_y = y + _LABEL_APART
+            yield _text(x + 9, y + 4, line.name, color=line.color, weight=600)
 
 
 def _y_axis(panel: Panel, points: Sequence[Point]) -> tuple[list[float], Scale]:
@@ -145,7 +151,7 @@ def _log(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def _log_ticks(low: float, high: float) -> Iterator[float]:
-    steps = (1, 2, 5) if high / low < 300 else (1,)
+    steps = (1, 2, 5) if high / low < 2_000 else (1,)
     for exponent in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
         for step in steps:
             tick = step * 10.0**exponent

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import dry, plot, profiling, size, startup, steps, table
 from benchmarks.restate.peer import Restate
-from benchmarks.rounds import BARE, Measure, run_rounds, summarise, tell, write_result
+from benchmarks.rounds import BARE, RESULTS, Measure, run_rounds, summarise, tell
 from orchestrator.errors import OrchestratorError
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.local_kafka import LocalKafka, shown_progress
@@ -127,7 +127,6 @@ def _trip(options: Namespace) -> int:
         rows = run_rounds(kafka, options, peers)
     summary = summarise(rows)
     tell(summary)
-    path = write_result(options.name, vars(options), rows, summary=summary)
-    print(f"written to {path}")
+    print(f"written to {RESULTS / options.name}.json")
     shares = {r["in_flight"]: r["rate"]["median"] for r in summary["ratios"] if r["to"] == BARE}
     return int(bool(options.bar) and shares.get(BAR_LEVEL, 0.0) < options.bar)

@@ -29,6 +29,10 @@ WARM_UP_ONE = 300
 Measure = Callable[[KafkaSettings, Load], dict[str, Any]]
 
 
+OTHERS_SHARE_MAX = 0.15
+"""Of the machine: a run beside which others took more counts as disturbed."""
+
+
 def sagas_of(in_flight: int) -> int:
     """How many sagas a run has."""
     return SAGAS.get(in_flight, max(200, min(24_000, 20 * in_flight)))
@@ -50,6 +54,8 @@ def run_rounds(
                 row = _measure(kafka, options, subjects[name], in_flight)
                 rows.append({"subject": name, "round": number, **row})
                 _say(rows[-1])
+        # A session that is broken off keeps its whole rounds.
+        write_result(options.name, vars(options), rows, summary=summarise(rows))
     return rows
 
 
@@ -118,6 +124,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     subjects = list(dict.fromkeys(row["subject"] for row in rows))
     levels = sorted({row["in_flight"] for row in rows})
     found: dict[str, Any] = {"rows": [], "ratios": []}
+    quiet = [row for row in rows if _others_share(row) <= OTHERS_SHARE_MAX]
     for subject in subjects:
         for level in levels:
             chosen = [r for r in rows if (r["subject"], r["in_flight"]) == (subject, level)]
@@ -133,11 +140,16 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
                         "in_flight": level,
                         "rounds": len(shares),
                         "rate": spread(shares),
+                        "rate_undisturbed": spread(ratios(quiet, other, level, rate)),
                         "p50": spread(ratios(rows, other, level, p50_ms)),
                         "p99": spread(ratios(rows, other, level, p99_ms)),
                     }
                 )
     return found
+
+
+def _others_share(row: dict[str, Any]) -> float:
+    return float(row.get("noise", {}).get("others_cpu_share", 0.0))
 
 
 def _sum_up(subject: str, level: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ WAKES_COUNT_MAX = 20_000
 LEAST_SHARE = 0.8
 """Of the smallest level's rate: less at the largest fails."""
 _CHUNK_COUNT = 20_000
-_BARRIER_COUNT = 64
+_BARRIER_COUNT = 32
 """Trips that lie behind everything sent before, on every shard."""
 _NOTE = "x" * 300
 _QUIET_S = 5.0
@@ -62,7 +62,7 @@ class _Sized:
         )
         for done in range(0, count, _CHUNK_COUNT):
             self.traffic.begin(islice(self._sleepers, min(_CHUNK_COUNT, count - done)))
-        self.drive(_BARRIER_COUNT)
+            self.drive(_BARRIER_COUNT)  # ends when the worker has taken all of them
         took_s, cpu_used_s = perf_counter() - began_s, cpu_s(self.worker) - cpu_before_s
         self.waiting_count = level
         return {

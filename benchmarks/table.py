@@ -39,9 +39,10 @@ def _trips(summary: dict[str, Any]) -> Iterable[Sequence[str]]:
 
 
 def _ratios(summary: dict[str, Any]) -> Iterable[Sequence[str]]:
-    yield ("in flight", "engine to", "rounds", "rate", "p50", "p99")
+    yield ("in flight", "engine to", "rounds", "rate", "undisturbed rounds", "p50", "p99")
     for row in sorted(summary["ratios"], key=lambda each: each["in_flight"]):
-        figures = (_spread(row[figure], ".2f") for figure in ("rate", "p50", "p99"))
+        names = ("rate", "rate_undisturbed", "p50", "p99")
+        figures = (_spread(row[name], ".2f") if row[name] else "none" for name in names)
         yield (f"{row['in_flight']:,}", NAMES[row["to"]], str(row["rounds"]), *figures)
 
 
