@@ -35,7 +35,7 @@ from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.worker import Worker
 from orchestrator.store.base import ShardStore
 from orchestrator.store.rocks import RocksShared, RocksStore, StoreSettings
-from orchestrator.topics import Profile, Topics, TopicSettings, plan, specs
+from orchestrator.topics import Topics
 
 if TYPE_CHECKING:
     from orchestrator.definition.saga import Saga
@@ -154,23 +154,24 @@ def check_topics(
                 f"{name} has {found[name].partitions} partitions, {topics.commands} has"
                 f" {partitions}: all topics of the shards must have the same number"
             )
-    _refuse_dangerous([found[name] for name in [*own, topics.dead_letters]], topics, participants)
+    _refuse_dangerous(found[topics.changelog], [found[name] for name in (own[0], *replies)])
     return partitions, {name: found[topic].partitions for name, topic in commands.items()}
 
 
-def _refuse_dangerous(
-    own: Sequence[TopicState], topics: Topics, participants: Sequence[str]
-) -> None:
-    """Raise ConfigurationError if a topic of ours would lose what it is there to keep."""
-    replicated = all(state.replication > 1 for state in own)
-    profile = Profile.PRODUCTION if replicated else Profile.DEVELOPMENT
-    settings = TopicSettings(partitions=own[0].partitions, profile=profile)
-    found = {state.name: state for state in own}
-    wanted = [spec for spec in specs(topics, participants, settings) if spec.name in found]
-    fatal = plan(wanted, found).fatal
-    if fatal:
-        told = [*map(str, fatal), "see `saga topics check`"]
-        raise ConfigurationError("\n".join(["the topics cannot be used:", *told]))
+def _refuse_dangerous(changelog: TopicState, inputs: Sequence[TopicState]) -> None:
+    """Raise ConfigurationError if topics are cleaned in a way that loses sagas.
+
+    How long they are kept, and how large records may be, is the operator's choice: `saga topics
+    check` says what it thinks of it.
+    """
+    wrong = [state for state in inputs if "compact" in state.config.get("cleanup.policy", "")]
+    wrong += [changelog] if "delete" in changelog.config.get("cleanup.policy", "") else []
+    if wrong:
+        told = ", ".join(f"{s.name}: cleanup.policy={s.config['cleanup.policy']}" for s in wrong)
+        raise ConfigurationError(
+            f"{told}. A changelog that is deleted loses sagas, and commands that are compacted"
+            " swallow each other; `saga topics check` names the cure"
+        )
 
 
 def _partitions(

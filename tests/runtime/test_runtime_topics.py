@@ -27,6 +27,12 @@ def test_topics_as_they_are_made_are_taken():
     assert check_topics(found(), TOPICS, ["till"]) == (4, {"till": 4})
 
 
+def test_how_long_they_keep_is_the_operators_choice():
+    short = {"config": {"cleanup.policy": "delete", "retention.ms": "1000"}}
+
+    assert check_topics(found(commands=short), TOPICS, ["till"])
+
+
 def test_a_participants_own_topic_may_have_other_partitions():
     states = found()
     states["till.commands"] = states["till.commands"]._replace(partitions=12)
@@ -38,7 +44,7 @@ def test_a_participants_own_topic_may_have_other_partitions():
     ("changes", "words"),
     [
         ({"changelog": {"config": {"cleanup.policy": "delete"}}}, "cleanup.policy"),
-        ({"commands": {"config": {"retention.ms": "1000"}}}, "retention.ms"),
+        ({"commands": {"config": {"cleanup.policy": "compact"}}}, "swallow"),
         ({"events": {"partitions": 5}}, "same number"),
     ],
 )
