@@ -9,12 +9,16 @@ from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
 SYSTEM_FIXTURES = {"broker", "town", "desk"}
+LONG = {"test_chaos_crashes", "test_chaos_protocol", "test_chaos_world", "test_chaos_zombies"}
+"""Minutes of faults against whole installations: `make chaos`, not `make test`."""
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if SYSTEM_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.system)
+        if item.path.stem in LONG:
+            item.add_marker(pytest.mark.chaos)
 
 
 @pytest.fixture(scope="session")
