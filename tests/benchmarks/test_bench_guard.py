@@ -1,0 +1,32 @@
+"""Guards against slowness that cannot flake: function calls are counted, not seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.dry import DryWorker, calls_per_input
+
+CALLS_PER_INPUT_MAX = 520
+"""It was 464 when this was written. Lower it when it sinks; raise it only with a reason."""
+
+
+@pytest.fixture
+def worker(tmp_path):
+    made = DryWorker(tmp_path / "store")
+    made.begin("warm", 100)
+    made.run()
+    yield made
+    made.close()
+
+
+def test_an_input_costs_so_many_calls_at_most(worker):
+    assert calls_per_input(worker, "counted", 300) <= CALLS_PER_INPUT_MAX
+    assert worker.outcomes_count == 400
+
+
+def test_an_input_costs_the_same_however_many_sagas_there_were(worker):
+    before = calls_per_input(worker, "before", 300)
+    worker.begin("between", 2_000)
+    worker.run()
+    after = calls_per_input(worker, "after", 300)
+    assert after <= before * 1.02
