@@ -20,6 +20,7 @@ from orchestrator.codec.envelope import Record
 from orchestrator.errors import Doubtful, MustAbort, OrchestratorError, Retriable
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import GroupMetadata, Position, TopicPartition
+from orchestrator.kafka.bounded import Bounded
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.source import LOGGER
 
@@ -30,6 +31,8 @@ _KNOCK_S = 0.12
 """How long a first `init_transactions` may take; each further one twice as long. Finding a
 predecessor's open transaction it starts the abort, then naps twice for 500 ms; a second producer
 finds the abort done (180 ms in all; at 60 ms it came too early and took 570)."""
+_GRACE_S = 1.0
+"""How much longer than its own time limit a call may take before it counts as hung."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class TransactionalSink:
         self._config = _producer_config(settings, transactional_id, self._tuning)
         self._budget_s = self._tuning.transaction_timeout_ms / 2_000
         self._producer: Producer | None = None
+        self._bounded = Bounded("sending input positions")
         self._open = False
         self._troubles: list[str] = []
         self._ear = Ear()
@@ -131,10 +135,14 @@ class TransactionalSink:
             )
         producer = self._live()
         offsets = [confluent_kafka.TopicPartition(*position) for position in positions]
-        self._call(
-            "sending input positions",
-            lambda left_s: producer.send_offsets_to_transaction(offsets, group.raw, left_s),
-        )
+
+        def send(left_s: float) -> None:
+            self._bounded.run(
+                lambda: producer.send_offsets_to_transaction(offsets, group.raw, left_s),
+                left_s + _GRACE_S,
+            )
+
+        self._call("sending input positions", send)
 
     def commit(self) -> Mapping[TopicPartition, int]:
         """Commit; give the offset of the last tracked record of each partition."""
@@ -162,6 +170,7 @@ class TransactionalSink:
     def close(self) -> None:
         """Drop the producer without ending its transaction."""
         self._drop()
+        self._bounded.close()
 
     def _call(self, doing: str, step: Callable[[float], object]) -> None:
         """Run one call of the client library, again while it is retriable, within the budget.
@@ -278,6 +287,10 @@ def _producer_config(
         "message.timeout.ms": tuning.transaction_timeout_ms * 4 // 5,
         "socket.timeout.ms": min(settings.socket_timeout_ms, tuning.transaction_timeout_ms),
         "topic.metadata.propagation.max.ms": 2_000,
+        # When all connections break, the library's default forgets every broker, the group's
+        # coordinator too, and then waits for it for ever (see `kafka.bounded`). A producer that
+        # finds nobody is replaced anyway, and the new one begins with the bootstrap servers.
+        "metadata.recovery.strategy": "none",
         "linger.ms": tuning.linger_ms,
         "retry.backoff.ms": tuning.retry_backoff_ms,
         "retry.backoff.max.ms": max(tuning.retry_backoff_ms, 100),

@@ -19,6 +19,7 @@ from orchestrator.codec.envelope import Record
 from orchestrator.errors import Doubtful, Fenced, OrchestratorError
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import Assigned, Position, TopicPartition, TopicSpec
+from orchestrator.kafka.bounded import ABANDONED_COUNT_MAX
 from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings
@@ -222,17 +223,34 @@ def test_repeated_offsets_are_doubtful(desk):
     assert isinstance(whole.exception(20), Doubtful)
 
 
-@pytest.mark.xfail(
-    reason="librdkafka #5456: send_offsets_to_transaction may ignore its time limit; it comes and"
-    " goes. The worker's watchdog is for this",
-    strict=False,
-)
 def test_a_transaction_after_a_broken_connection_ends_in_time(desk):
-    sink = desk.sink(transaction_timeout_ms=2_000)
+    sink = desk.sink(transaction_timeout_ms=4_000)
     desk.transaction(sink, b"0", 1)
     desk.proxy.sever()
 
-    later(desk.transaction, sink, b"1", 2).exception(10)  # of 1 s that the call may take
+    trouble = later(desk.transaction, sink, b"1", 2).exception(20)
+
+    assert isinstance(trouble, Doubtful)
+    assert "hangs" not in str(trouble)
+    sink.rotate()
+    desk.transaction(sink, b"2", 3)
+    assert desk.position() == 3
+
+
+def test_a_call_that_never_comes_back_costs_its_producer_and_nothing_else(desk):
+    sink = desk.sink(transaction_timeout_ms=2_000)
+    # The library's default, with which it forgets the group's coordinator: librdkafka #5456, #5511.
+    sink._config["metadata.recovery.strategy"] = "rebootstrap"
+    sink.rotate()
+    for count in range(1, ABANDONED_COUNT_MAX + 1):
+        desk.transaction(sink, b"%d" % count, count)
+        desk.proxy.sever()
+        with pytest.raises(Doubtful, match="hangs"):
+            desk.transaction(sink, b"never", count + 1)
+        sink.rotate()
+
+    assert desk.position() == ABANDONED_COUNT_MAX
+    assert desk.committed("a") == [b"%d" % n for n in range(1, ABANDONED_COUNT_MAX + 1)]
 
 
 def test_without_rotation_late_offsets_set_the_group_back(desk):
