@@ -148,6 +148,21 @@ class KafkaAdmin:
             for member in described.members
         )
 
+    def positions(self, group: str) -> Mapping[TopicPartition, int]:
+        """Every position that was committed to a group; empty if there is no such group."""
+        asked = confluent_kafka.ConsumerGroupTopicPartitions(group)
+        (future,) = self._client.list_consumer_group_offsets([asked]).values()
+        answer = self._answer(
+            future,
+            f"reading the positions of group {group}",
+            allowed=(KafkaError.GROUP_ID_NOT_FOUND,),
+        )
+        return {
+            TopicPartition(entry.topic, entry.partition): entry.offset
+            for entry in ([] if answer is None else answer.topic_partitions)
+            if entry.error is None and entry.offset >= 0
+        }
+
     def _shapes(self) -> dict[str, tuple[int, int]]:
         """Partitions and replication of every topic."""
         return {

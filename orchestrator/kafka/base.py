@@ -203,6 +203,37 @@ class Reader(Protocol):
         """Release connections."""
 
 
+class Tailed(NamedTuple):
+    """What following some partitions of one topic brought."""
+
+    records: Sequence[Envelope]
+    """In offset order per partition."""
+    ends: Mapping[int, int]
+    """Partitions that were read to their end just now, and that end: nothing below is missing."""
+    lost: Mapping[int, str]
+    """Partitions whose next offset is not there any more, or cannot be read, and why."""
+
+
+class Tail(Protocol):
+    """Follows partitions as they grow, outside any group, committed records only."""
+
+    def follow(self, start: Position) -> None:
+        """Read this partition as well, from `start` on. Offset 0 means the beginning."""
+
+    def forget(self, partition: TopicPartition) -> None:
+        """Read this partition no more. One that is not read is no error."""
+
+    def poll(self, count_max: int, timeout_s: float) -> Tailed:
+        """Give what has come, waiting up to `timeout_s` for a first record."""
+        ...
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Let everybody see how far we are. Nobody waits for it, and nothing depends on it."""
+
+    def close(self) -> None:
+        """Release connections."""
+
+
 class TopicSpec(NamedTuple):
     """How a topic must be. `config` holds Kafka's own names and values as text."""
 
@@ -264,4 +295,8 @@ class Admin(Protocol):
 
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""
+        ...
+
+    def positions(self, group: str) -> Mapping[TopicPartition, int]:
+        """Every position that was committed to a group; empty if there is no such group."""
         ...

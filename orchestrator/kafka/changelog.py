@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from orchestrator.codec.envelope import Envelope
 from orchestrator.errors import ConfigurationError, StateError
 from orchestrator.kafka import errors
-from orchestrator.kafka.base import FaultKind, Position, ReadFault
+from orchestrator.kafka.base import FaultKind, Position, ReadFault, Tailed, TopicPartition
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, read_fault
 
@@ -21,24 +21,29 @@ _WAIT_S = 0.1
 _LEADERS_S = 2.0
 
 
+def _consumer(settings: KafkaSettings, client_id: str, group: str, wait_ms: int) -> Consumer:
+    """A consumer that is no member of a group, and says when a partition is read to its end."""
+    return Consumer(
+        {
+            **consumer_config(settings),
+            "client.id": client_id,
+            # The library asks for one even here; never the workers' own, which it could harm.
+            "group.id": group,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": wait_ms,
+            "error_cb": lambda _: None,
+        },
+        logger=LOGGER,
+    )
+
+
 class ChangelogReader:
     """A `Reader` (see `kafka.base`). It commits nothing and is no member of any group."""
 
     def __init__(self, settings: KafkaSettings, client_id: str = "saga-reader") -> None:
         """Make ready; nothing is connected before `read`."""
-        self._consumer = Consumer(
-            {
-                **consumer_config(settings),
-                "client.id": client_id,
-                # The library asks for one even here; never the workers' own, which it could harm.
-                "group.id": f"{client_id}.reader",
-                "enable.partition.eof": True,
-                # A fetch that still waits for the last partition holds up the next one's.
-                "fetch.wait.max.ms": 10,
-                "error_cb": lambda _: None,
-            },
-            logger=LOGGER,
-        )
+        # A fetch that still waits for the last partition holds up the next one's.
+        self._consumer = _consumer(settings, client_id, f"{client_id}.reader", wait_ms=10)
 
     def read(self, start: Position, until: int) -> Iterator[Sequence[Envelope]]:
         """Yield batches until every committed record below offset `until` is out."""
@@ -46,7 +51,7 @@ class ChangelogReader:
             return
         first = start.offset or OFFSET_BEGINNING
         if first == OFFSET_BEGINNING:
-            self._learn_leaders(start.topic)
+            _learn_leaders(self._consumer, start.topic)
         self._consumer.assign(
             [confluent_kafka.TopicPartition(start.topic, start.partition, first)]
         )
@@ -65,17 +70,77 @@ class ChangelogReader:
         """Release connections."""
         self._consumer.close()
 
-    def _learn_leaders(self, topic: str) -> None:
-        # Asked where an unknown partition begins, the library looks for its leader and asks again
-        # after 500 ms. Known beforehand, it takes 5.
-        with suppress(KafkaException):  # brokers that are away show when reading
-            self._consumer.list_topics(topic, timeout=_LEADERS_S)
-
     def _take(self) -> list[Any]:
-        first = self._consumer.poll(_WAIT_S)
-        if first is None:
-            return []
-        return [first, *self._consumer.consume(_BATCH_COUNT - 1, 0)]
+        return _take(self._consumer, _BATCH_COUNT, _WAIT_S)
+
+
+class ChangelogTail:
+    """A `Tail` (see `kafka.base`): no member of a group, but its positions are committed to one."""
+
+    def __init__(self, settings: KafkaSettings, client_id: str, group: str) -> None:
+        """Make ready. `group` gets the positions; nobody may be a member of it."""
+        self._consumer = _consumer(settings, client_id, group, wait_ms=100)
+        self._followed: set[TopicPartition] = set()
+
+    def follow(self, start: Position) -> None:
+        """Read this partition as well, from an offset on."""
+        self.forget(TopicPartition(start.topic, start.partition))
+        first = start.offset or OFFSET_BEGINNING
+        if first == OFFSET_BEGINNING:
+            _learn_leaders(self._consumer, start.topic)
+        self._consumer.incremental_assign(
+            [confluent_kafka.TopicPartition(start.topic, start.partition, first)]
+        )
+        self._followed.add(TopicPartition(start.topic, start.partition))
+
+    def forget(self, partition: TopicPartition) -> None:
+        """Read this partition no more."""
+        if partition in self._followed:
+            self._followed.discard(partition)
+            self._consumer.incremental_unassign([confluent_kafka.TopicPartition(*partition)])
+
+    def poll(self, count_max: int, timeout_s: float) -> Tailed:
+        """Give what has come, waiting up to `timeout_s` for the first record."""
+        messages = _take(self._consumer, count_max, timeout_s)
+        good = [message for message in messages if message.error() is None]
+        ends: dict[int, int] = {}
+        lost: dict[int, str] = {}
+        if len(good) < len(messages):
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    continue
+                if errors.is_end(error):
+                    ends[message.partition()] = message.offset()
+                elif errors.fault_kind(error) in (FaultKind.OUT_OF_RANGE, FaultKind.BAD_RECORD):
+                    lost[message.partition()] = errors.describe(error)
+        return Tailed(envelopes(good), ends, lost)
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Commit positions, for whoever looks; nobody waits for it, and a failure is no matter."""
+        with suppress(KafkaException):
+            self._consumer.commit(
+                offsets=[confluent_kafka.TopicPartition(*position) for position in positions],
+                asynchronous=True,
+            )
+
+    def close(self) -> None:
+        """Release connections."""
+        self._consumer.close()
+
+
+def _learn_leaders(consumer: Consumer, topic: str) -> None:
+    # Asked where an unknown partition begins, the library looks for its leader and asks again
+    # after 500 ms. Known beforehand, it takes 5.
+    with suppress(KafkaException):  # brokers that are away show when reading
+        consumer.list_topics(topic, timeout=_LEADERS_S)
+
+
+def _take(consumer: Consumer, count_max: int, timeout_s: float) -> list[Any]:
+    first = consumer.poll(timeout_s)
+    if first is None:
+        return []
+    return [first, *consumer.consume(count_max - 1, 0)]
 
 
 def _next_offset(message: Any) -> int:

@@ -8,42 +8,29 @@ the changelog says whether the transaction happened, and the inputs are read aga
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from orchestrator.codec.envelope import Envelope
-from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.state import Timer, timers
-from orchestrator.errors import CorruptStore, DecodeError, Retriable, StateError, Unreachable
+from orchestrator.errors import DecodeError, Retriable, StateError, Unreachable
 from orchestrator.kafka.base import GroupMember, Position, Reader, Source, TopicPartition
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
+from orchestrator.runtime.restore import Shelf, Stores
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
 from orchestrator.runtime.transaction import Transactor
-from orchestrator.store.base import Batch, ShardStore
+from orchestrator.store.base import Batch
 
 T = TypeVar("T")
 
 TORN_RECHECK_S = 2.0
 """Before a shard is halted as torn, its committed positions are read once more after so long: a
 coordinator that is just loading has answered with old ones (KAFKA-17507)."""
-
-
-class Stores(Protocol):
-    """The local stores of one worker."""
-
-    def open(self, partition: int) -> ShardStore:
-        """Open or make the store of a shard. Raises CorruptStore, ConfigurationError."""
-        ...
-
-    def set_aside(self, partition: int) -> str:
-        """Move the files of a closed store out of the way; say where they are now."""
-        ...
 
 
 class Cluster(Protocol):
@@ -154,51 +141,6 @@ def _within(topic: str, offset: int, ranges: Ranges, *, accept_trimmed: bool) ->
     )
 
 
-def discard_reason(
-    store: ShardStore, *, start: int, end: int, now_ms: int, delete_retention_ms: int
-) -> str | None:
-    """Say why a store must not be trusted against a changelog of `start` to `end`; None: it may."""
-    position = store.position()
-    if position > end:
-        return "ahead"
-    if 0 < position < start:
-        return "trimmed"
-    if 0 < position < end and now_ms - store.synced_at_ms() > delete_retention_ms // 2:
-        return "stale"
-    return None
-
-
-def replayed(
-    store: ShardStore, envelopes: Sequence[Envelope], codec: RecordCodec, synced_at_ms: int
-) -> Batch:
-    """What a piece of the changelog does to a store. Raises DecodeError."""
-    latest: dict[str, bytes | None] = {}
-    cursor = None
-    for envelope in envelopes:
-        key = envelope.key or b""
-        if key.startswith(SNAPSHOT_KEY):
-            latest[key[len(SNAPSHOT_KEY) :].decode("ascii")] = envelope.value
-        elif key == CURSOR_KEY:
-            cursor = envelope.value
-    added: list[Timer] = []
-    removed: list[Timer] = []
-    for saga_id, snapshot in latest.items():
-        before = store.get(saga_id)
-        if before is not None:
-            removed += timers(codec.decode_snapshot(before))
-        if snapshot is not None:
-            added += timers(codec.decode_snapshot(snapshot))
-    return Batch(
-        position=envelopes[-1].origin.offset + 1,
-        synced_at_ms=synced_at_ms,
-        cursor=cursor,
-        puts={saga_id: value for saga_id, value in latest.items() if value is not None},
-        deletes=tuple(saga_id for saga_id, value in latest.items() if value is None),
-        timers_added=tuple(added),
-        timers_removed=tuple(removed),
-    )
-
-
 class Recovery:
     """Takes shards over. One object a worker."""
 
@@ -226,7 +168,9 @@ class Recovery:
         self._topics = tuple(topics)
         self._changelog = changelog
         self._partitions = partitions
-        self._stores = stores
+        self._shelf = Shelf(
+            stores=stores, settings=settings, codec=codec, counters=counters, log=log
+        )
         self._source = source
         self._reader = reader
         self._cluster = cluster
@@ -238,14 +182,12 @@ class Recovery:
         self._log = log
         self._on_progress = on_progress
         self._nonce = nonce
+        self._restored: Counter[int] = Counter()
+        """Changelog records applied in this take-over, by shard."""
 
     def open(self, partition: int) -> Shard:
         """T1: open a shard's store; a broken one is set aside and begun anew."""
-        try:
-            store = self._stores.open(partition)
-        except CorruptStore as error:
-            self._set_aside(partition, "corrupt", str(error))
-            store = self._stores.open(partition)
+        store = self._shelf.open(partition)
         decode = self._codec.decode_snapshot
         return Shard(partition, store, decode, self._settings.cache_count_max)
 
@@ -256,6 +198,8 @@ class Recovery:
 
         Raises TransactionError: replace the producer and take over again.
         """
+        for shard in shards:
+            self._restored.pop(shard.partition, None)
         yield from self._freshen(shards)
         warm = [shard for shard in shards if shard.store.cursor() is not None]
         cold = [shard for shard in shards if shard.store.cursor() is None]
@@ -286,34 +230,20 @@ class Recovery:
         for shard, changelog in zip(shards, changelogs, strict=True):
             shard.status = ShardStatus.RESTORING
             shard.reset()
-            reason = self._unreadable(shard) or discard_reason(
+            reason = self._shelf.distrust(
                 shard.store,
+                shard.partition,
                 start=starts[changelog],
                 end=ends[changelog],
                 now_ms=self._clock.now_ms(),
-                delete_retention_ms=self._settings.delete_retention_ms,
             )
             if reason is not None:
                 self.begin_anew(shard, reason)
 
-    def _unreadable(self, shard: Shard) -> str | None:
-        try:
-            self._cursor(shard)
-        except CorruptStore:
-            return "corrupt"
-        return None
-
     def begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
         """Set a store aside and open an empty one in its place."""
-        shard.store.close()
-        self._set_aside(shard.partition, reason, text)
-        shard.store = self._stores.open(shard.partition)
+        shard.store = self._shelf.begin_anew(shard.store, shard.partition, reason, text)
         shard.reset()
-
-    def _set_aside(self, partition: int, reason: str, text: str) -> None:
-        path = self._stores.set_aside(partition)
-        self._counters.discarded[reason] += 1
-        self._log.warning("store_set_aside", shard=partition, reason=reason, text=text, path=path)
 
     def _group(
         self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
@@ -361,13 +291,7 @@ class Recovery:
             return None
 
     def _cursor(self, shard: Shard) -> Cursor | None:
-        encoded = shard.store.cursor()
-        if encoded is None:
-            return None
-        try:
-            return self._codec.decode_cursor(encoded)
-        except DecodeError as error:
-            raise CorruptStore(f"shard {shard.partition}: cursor: {error}") from error
+        return self._shelf.cursor(shard.store, shard.partition)
 
     def _end(self, shard: Shard) -> Generator[bool, None, int]:
         changelog = TopicPartition(self._changelog, shard.partition)
@@ -402,8 +326,9 @@ class Recovery:
             if not envelopes and not patient:
                 break
             if envelopes:
-                self._apply(store, envelopes)
+                self._shelf.apply(store, envelopes)
                 reach(CrashPoint.C13)
+                self._restored[shard.partition] += len(envelopes)
                 records_count += len(envelopes)
                 bytes_count += sum(len(e.value or b"") for e in envelopes)
                 left = max(0, until - store.position())
@@ -416,15 +341,8 @@ class Recovery:
                     )
                 )
             yield bool(envelopes)
-        self._counters.restored_count += records_count
         if patient:
             store.apply(Batch(store.position(), self._clock.now_ms()))
-
-    def _apply(self, store: ShardStore, envelopes: Sequence[Envelope]) -> None:
-        step = self._settings.restore_count_max
-        for begin in range(0, len(envelopes), step):
-            piece = envelopes[begin : begin + step]
-            store.apply(replayed(store, piece, self._codec, store.synced_at_ms()))
 
     def _judge(
         self, shard: Shard, committed: Mapping[TopicPartition, int | None]
@@ -451,6 +369,7 @@ class Recovery:
             shard=shard.partition,
             transaction=0 if shard.cursor is None else shard.cursor.transaction,
             position=shard.store.position(),
+            restored_count=self._restored[shard.partition],
         )
 
     def _verdict(

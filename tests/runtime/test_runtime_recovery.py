@@ -9,7 +9,8 @@ from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.state import Phase, SagaState, StepState, StepStatus, timers
-from orchestrator.runtime.recovery import Begin, Halt, Ranges, discard_reason, judge, replayed
+from orchestrator.runtime.recovery import Begin, Halt, Ranges, judge
+from orchestrator.runtime.restore import discard_reason, replayed
 from orchestrator.store.base import Batch
 from orchestrator.store.memory import MemoryStore
 

@@ -1,0 +1,152 @@
+"""From a changelog to a local store: what a take-over and a standby have in common.
+
+Both open a shard's store, distrust it for the same reasons, and apply the same records in the same
+pieces, each with its position in the same write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from orchestrator.codec.envelope import Envelope
+from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
+from orchestrator.codec.records import Cursor
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.state import Timer, timers
+from orchestrator.errors import CorruptStore, DecodeError
+from orchestrator.observability.counters import Counters
+from orchestrator.observability.log import Log
+from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.store.base import Batch, ShardStore
+
+
+class Stores(Protocol):
+    """The local stores of one worker."""
+
+    def open(self, partition: int) -> ShardStore:
+        """Open or make the store of a shard. Raises CorruptStore, ConfigurationError."""
+        ...
+
+    def set_aside(self, partition: int) -> str:
+        """Move the files of a closed store out of the way; say where they are now."""
+        ...
+
+
+def discard_reason(
+    store: ShardStore, *, start: int, end: int, now_ms: int, delete_retention_ms: int
+) -> str | None:
+    """Say why a store must not be trusted against a changelog of `start` to `end`; None: it may."""
+    position = store.position()
+    if position > end:
+        return "ahead"
+    if 0 < position < start:
+        return "trimmed"
+    if 0 < position < end and now_ms - store.synced_at_ms() > delete_retention_ms // 2:
+        return "stale"
+    return None
+
+
+def replayed(
+    store: ShardStore, envelopes: Sequence[Envelope], codec: RecordCodec, synced_at_ms: int
+) -> Batch:
+    """What a piece of the changelog does to a store. Raises DecodeError."""
+    latest: dict[str, bytes | None] = {}
+    cursor = None
+    for envelope in envelopes:
+        key = envelope.key or b""
+        if key.startswith(SNAPSHOT_KEY):
+            latest[key[len(SNAPSHOT_KEY) :].decode("ascii")] = envelope.value
+        elif key == CURSOR_KEY:
+            cursor = envelope.value
+    added: list[Timer] = []
+    removed: list[Timer] = []
+    for saga_id, snapshot in latest.items():
+        before = store.get(saga_id)
+        if before is not None:
+            removed += timers(codec.decode_snapshot(before))
+        if snapshot is not None:
+            added += timers(codec.decode_snapshot(snapshot))
+    return Batch(
+        position=envelopes[-1].origin.offset + 1,
+        synced_at_ms=synced_at_ms,
+        cursor=cursor,
+        puts={saga_id: value for saga_id, value in latest.items() if value is not None},
+        deletes=tuple(saga_id for saga_id, value in latest.items() if value is None),
+        timers_added=tuple(added),
+        timers_removed=tuple(removed),
+    )
+
+
+class Shelf:
+    """Where the local stores of a worker stand: opens them, fills them, sets the bad ones aside."""
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        settings: WorkerSettings,
+        codec: RecordCodec,
+        counters: Counters,
+        log: Log,
+    ) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._codec = codec
+        self._counters = counters
+        self._log = log
+
+    def open(self, partition: int) -> ShardStore:
+        """T1: open a shard's store; a broken one is set aside and begun anew."""
+        try:
+            return self._stores.open(partition)
+        except CorruptStore as error:
+            self._set_aside(partition, "corrupt", str(error))
+            return self._stores.open(partition)
+
+    def begin_anew(
+        self, store: ShardStore, partition: int, reason: str, text: str = ""
+    ) -> ShardStore:
+        """Set a store aside and open an empty one in its place."""
+        store.close()
+        self._set_aside(partition, reason, text)
+        return self._stores.open(partition)
+
+    def distrust(
+        self, store: ShardStore, partition: int, *, start: int, end: int, now_ms: int
+    ) -> str | None:
+        """T2: say why a store is not to be used with a changelog of `start` to `end`; None: it is."""
+        try:
+            self.cursor(store, partition)
+        except CorruptStore:
+            return "corrupt"
+        return discard_reason(
+            store,
+            start=start,
+            end=end,
+            now_ms=now_ms,
+            delete_retention_ms=self._settings.delete_retention_ms,
+        )
+
+    def cursor(self, store: ShardStore, partition: int) -> Cursor | None:
+        """The cursor in a store. Raises CorruptStore if it cannot be read."""
+        encoded = store.cursor()
+        if encoded is None:
+            return None
+        try:
+            return self._codec.decode_cursor(encoded)
+        except DecodeError as error:
+            raise CorruptStore(f"shard {partition}: cursor: {error}") from error
+
+    def apply(self, store: ShardStore, envelopes: Sequence[Envelope]) -> None:
+        """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore."""
+        step = self._settings.restore_count_max
+        for begin in range(0, len(envelopes), step):
+            piece = envelopes[begin : begin + step]
+            store.apply(replayed(store, piece, self._codec, store.synced_at_ms()))
+        self._counters.restored_count += len(envelopes)
+
+    def _set_aside(self, partition: int, reason: str, text: str) -> None:
+        path = self._stores.set_aside(partition)
+        self._counters.discarded[reason] += 1
+        self._log.warning("store_set_aside", shard=partition, reason=reason, text=text, path=path)
