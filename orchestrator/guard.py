@@ -46,8 +46,13 @@ def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | 
     try:
         return function(*args, **kwargs)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the purpose of this module
-        file, line = _place(function, error)
-        return Raised(error, file, line)
+        return raised_by(function, error)
+
+
+def raised_by(function: object, error: BaseException) -> Raised:
+    """Say where in the user's `function` an error was raised that has been caught already."""
+    file, line = _place(function, error)
+    return Raised(error, file, line)
 
 
 def _place(function: object, error: BaseException) -> tuple[str, int]:

@@ -22,6 +22,10 @@ CHECKS: dict[str, Callable[[Sketch], Problems]] = {
 """What is looked for in each definition, by code."""
 
 
+CONSEQUENCES = frozenset({"SG300", "SG301", "SG302", "SG303"})
+"""What a decision or a loop in a plan leads to when the plan is drawn; SG300 of any mistake."""
+
+
 def problems_in(*sketches: Sketch) -> tuple[Problem, ...]:
     """Give every problem of these definitions, each once, in the order of the text."""
     found = chain.from_iterable(_problems_of(sketch) for sketch in sketches)
@@ -36,7 +40,12 @@ def errors_in(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 def _problems_of(sketch: Sketch) -> Problems:
     found = [problem for look in CHECKS.values() for problem in look(sketch)]
-    # What ended the drawing is often the consequence of a statement that is reported already.
-    told = {problem.place for problem in found if problem.code in {"SG301", "SG302"}}
     yield from found
-    yield from (problem for problem in sketch.stopped if problem.place not in told)
+    # What the drawing ran into is often the consequence of a statement that the text has shown.
+    shown = {problem.place for problem in found if problem.code in {"SG301", "SG302"}}
+    told = sketch.drawing.told
+    explained = shown | {problem.place for problem in told if problem.code != "SG300"}
+    for problem in told:
+        reasons = explained if problem.code == "SG300" else shown
+        if problem.place not in reasons or problem.code not in CONSEQUENCES:
+            yield problem

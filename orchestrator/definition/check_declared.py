@@ -15,6 +15,7 @@ from orchestrator.definition.looking import (
     is_payload,
     payloads_of,
     specs_of,
+    undos_of,
 )
 from orchestrator.definition.payload import Payload, participant_of
 from orchestrator.definition.plan import Sketch
@@ -32,7 +33,7 @@ def sg405(sketch: Sketch) -> Problems:
     if older.id != spec.id:
         text = f"`{spec.id}` v{spec.version} follows `{older.id}`, which is another saga"
         yield Problem("SG405", spec.place, text, f'`@saga(id="{spec.id}", ...)` at the older one')
-    elif older.version >= spec.version:
+    if older.version >= spec.version:
         text = f"`{spec.id}` v{spec.version} follows v{older.version}"
         yield Problem("SG405", spec.place, text, f"`version={older.version + 1}`")
 
@@ -55,11 +56,10 @@ FIELD_CURE = (
 
 
 def _unfit(payload: type[Payload]) -> Iterator[tuple[str, str]]:
-    name, found = payload.__name__, kinds.field_kinds(payload)
-    if isinstance(found, str):
-        text = f"the fields of `{name}` cannot be read: their annotations raise `{found}`"
+    name, (found, troubles) = payload.__name__, kinds.fields_of(payload)
+    for trouble in troubles:
+        text = f"the fields of `{name}` cannot be read: their annotations raise `{trouble}`"
         yield text, "define the types at module level and import them at run time"
-        return
     inside = [part.__name__ for part in kinds.payloads_in(payload)]
     for twice in dict.fromkeys(part for part in inside if inside.count(part) > 1):
         yield f"`{name}` holds two classes called `{twice}`", "rename one of them"
@@ -70,7 +70,7 @@ def _unfit(payload: type[Payload]) -> Iterator[tuple[str, str]]:
     for field, kind in found.items():
         if not kinds.may_travel(kind):
             yield f"`{name}.{field}` is `{kinds.say(kind)}`, which cannot be encoded", FIELD_CURE
-        elif payload in kinds.payloads_in(kind):
+        if payload in kinds.payloads_in(kind):
             text = f"`{name}.{field}` holds a `{name}` again, which cannot be encoded"
             yield text, "a flat `tuple[X, ...]` with keys"
 
@@ -84,37 +84,32 @@ def sg502(sketch: Sketch) -> Problems:
     for function, signature in _plans(sketch):
         expected = ("Flow", *["Later[...]"] * (len(signature.takes) - 1))
         for name, kind, want in zip(signature.names, signature.takes, expected, strict=False):
-            if getattr(typing.get_origin(kind) or kind, "__name__", "") != want.removesuffix(
-                "[...]"
-            ):
+            is_called = getattr(typing.get_origin(kind) or kind, "__name__", "")
+            unread = kind is Any and signature.trouble
+            if is_called != want.removesuffix("[...]") and not unread:
                 text = f"`{function.__name__}` takes `{name}` as `{kinds.say(kind)}`"
                 yield Problem("SG502", place_of(function), text, f"annotate it as `{want}`")
 
 
 def sg503(sketch: Sketch) -> Problems:
     """A step or undo that gives no command."""
-    for spec in specs_of(sketch):
-        pairs = [(spec.function, spec.signature)]
-        if spec.undo is not None:
-            pairs.append((spec.undo.function, spec.undo.signature))
-        for function, signature in pairs:
-            if not signature.trouble and not kinds.is_command(signature.gives):
-                text = f"`{function.__name__}` gives `{kinds.say(signature.gives)}`, no command"
-                cure = "return a class of `Command[Result, Failure]`"
-                yield Problem("SG503", place_of(function), text, cure)
+    for function, signature in _steps_and_undos(sketch):
+        unread = signature.gives is Any and signature.trouble
+        if not kinds.is_command(signature.gives) and not unread:
+            text = f"`{function.__name__}` gives `{kinds.say(signature.gives)}`, no command"
+            cure = "return a class of `Command[Result, Failure]`"
+            yield Problem("SG503", place_of(function), text, cure)
 
 
 def sg504(sketch: Sketch) -> Problems:
     """A wrong number of parameters."""
     spec = sketch.spec
     bounds = [(spec.function, spec.signature, 2, 2)]
-    for step in specs_of(sketch):
-        bounds.append((step.function, step.signature, 1, PARAMETERS_MAX))
-        if step.undo is not None:
-            bounds.append((step.undo.function, step.undo.signature, 1, 2))
+    bounds += [(one.function, one.signature, 1, PARAMETERS_MAX) for one in specs_of(sketch)]
+    bounds += [(undo.function, undo.signature, 1, 2) for _, undo in undos_of(sketch)]
     for function, signature, least, most in bounds:
         count = len(signature.takes)
-        if not signature.trouble and not least <= count <= most:
+        if not least <= count <= most:
             text = f"`{function.__name__}` has {count} parameters"
             wanted = str(least) if least == most else f"{least} to {most}"
             yield Problem("SG504", place_of(function), text, f"take {wanted}")
@@ -163,17 +158,17 @@ def sg508(sketch: Sketch) -> Problems:
     for step in specs_of(sketch):
         limits.append(("within", step.name, step.within, step.place))
         retries.append((step.name, step.retry, step.place))
-        if step.undo is not None:
-            name = step.undo.function.__name__
-            limits.append(("within", name, step.undo.within, step.undo.place))
-            retries.append((name, step.undo.retry, step.undo.place))
+    for _, undo in undos_of(sketch):
+        name = undo.function.__name__
+        limits.append(("within", name, undo.within, undo.place))
+        retries.append((name, undo.retry, undo.place))
     for word, name, limit, place in limits:
         if limit < timedelta(milliseconds=1):
             text = f"`{word}` of `{name}` is {durations.say(limit)}"
             yield Problem("SG508", place, text, "at least a millisecond")
     for name, retry, place in retries:
-        if retry is not None and retry.trouble:
-            yield Problem("SG508", place, f"in the `retry` of `{name}` {retry.trouble}", "mend it")
+        for trouble in () if retry is None else retry.troubles:
+            yield Problem("SG508", place, f"in the `retry` of `{name}` {trouble}", "mend it")
 
 
 Signed: TypeAlias = tuple[Callable[..., Any], kinds.Signature]
@@ -181,12 +176,16 @@ Signed: TypeAlias = tuple[Callable[..., Any], kinds.Signature]
 
 def _signatures(sketch: Sketch) -> Iterator[Signed]:
     yield from _plans(sketch)
-    for spec in specs_of(sketch):
-        yield spec.function, spec.signature
-        if spec.undo is not None:
-            yield spec.undo.function, spec.undo.signature
+    yield from _steps_and_undos(sketch)
     for function in sketch.drawing.derived:
         yield function, kinds.signature_of(function)
+
+
+def _steps_and_undos(sketch: Sketch) -> Iterator[Signed]:
+    for spec in specs_of(sketch):
+        yield spec.function, spec.signature
+    for _, undo in undos_of(sketch):
+        yield undo.function, undo.signature
 
 
 def _plans(sketch: Sketch) -> Iterator[Signed]:

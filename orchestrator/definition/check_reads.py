@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from orchestrator.definition import kinds
-from orchestrator.definition.drawing import Read, Use
-from orchestrator.definition.looking import Problems, is_payload, reads_of, specs_of
+from orchestrator.definition.drawing import Read
+from orchestrator.definition.looking import Problems, is_payload, reads_of, undos_of
 from orchestrator.definition.plan import Sketch
 from orchestrator.definition.problem import Problem, Severity
 
 
 def sg201(sketch: Sketch) -> Problems:
     """A value of the wrong type."""
-    for use, read in _judged(sketch):
+    for use, read in reads_of(sketch):
         made, want = read.made, read.want
         if kinds.fits(made.kind, want) or _may_be_none(read):
             continue
@@ -27,7 +25,7 @@ def sg201(sketch: Sketch) -> Problems:
 
 def sg202(sketch: Sketch) -> Problems:
     """A value that may be missing."""
-    for use, read in _judged(sketch):
+    for use, read in reads_of(sketch):
         if not _may_be_none(read):
             continue
         want, made = kinds.say(read.want), read.made
@@ -44,12 +42,13 @@ def sg202(sketch: Sketch) -> Problems:
 
 def sg203(sketch: Sketch) -> Problems:
     """A compensation that does not take what it will be given."""
-    for spec in specs_of(sketch):
-        undo, command = spec.undo, spec.signature.gives
-        if undo is None or undo.signature.trouble or not undo.signature.takes:
+    for spec, undo in undos_of(sketch):
+        command = spec.signature.gives
+        if not undo.signature.takes:
             continue
         name, (wanted, *rest) = undo.function.__name__, undo.signature.takes
-        if not kinds.fits(command, wanted):
+        # A step that gives no command is SG503 already.
+        if kinds.is_command(command) and not kinds.fits(command, wanted):
             text = (
                 f"`{name}` undoes `{kinds.say(wanted)}`; "
                 f"`{spec.name}` sends `{kinds.say(command)}`"
@@ -57,17 +56,17 @@ def sg203(sketch: Sketch) -> Problems:
             cure = f"take a `{kinds.say(command)}`"
             yield Problem("SG203", undo.place, text, cure)
         for want in rest[:1]:
-            if not kinds.fits(kinds.NONE, want):
-                text = (
-                    f"`{name}` wants `{kinds.say(want)}`; it gets None when the outcome is unknown"
-                )
-                yield Problem("SG203", undo.place, text, f"`{kinds.say(want)} | None`")
-            elif not kinds.fits(spec.result, want):
+            if not kinds.fits(spec.result, want):
                 text = (
                     f"`{name}` wants `{kinds.say(want)}`; "
                     f"`{spec.name}` results in `{kinds.say(spec.result)}`"
                 )
                 yield Problem("SG203", undo.place, text, f"`{kinds.say(spec.result)} | None`")
+            elif not kinds.fits(kinds.NONE, want):
+                text = (
+                    f"`{name}` wants `{kinds.say(want)}`; it gets None when the outcome is unknown"
+                )
+                yield Problem("SG203", undo.place, text, f"`{kinds.say(want)} | None`")
 
 
 def sg204(sketch: Sketch) -> Problems:
@@ -82,13 +81,13 @@ def sg204(sketch: Sketch) -> Problems:
 
 
 def sg205(sketch: Sketch) -> Problems:
-    """A call without effect. Held back when the plan did not reach its end."""
+    """A call without effect. Held back when what raised may have kept it from being placed."""
     if not sketch.whole:
         return
     read = {read.unplaced for use in sketch.drawing.uses for read in use.reads}
     for call in sketch.drawing.calls:
         # A call that was handed on instead of its result is SG208 already.
-        if not call.placed and call not in read:
+        if not (call.placed or call.excused or call in read):
             arguments = ", ".join(r.name for r in call.use.reads)
             text = f"`{call.name}` was called but never placed"
             yield Problem("SG205", call.use.place, text, f"`flow.do({call.name}({arguments}))`")
@@ -118,7 +117,8 @@ def sg208(sketch: Sketch) -> Problems:
             call = read.unplaced
             if call is not None:
                 arguments = ", ".join(r.name for r in call.use.reads)
-                text = f"`{use.reader}` reads `{read.name}`, a Call that has not been placed"
+                verb = "returns" if use.returning else "reads"
+                text = f"`{use.reader}` {verb} `{read.name}`, a Call that has not been placed"
                 cure = f"`{read.name} = flow.do({call.name}({arguments}))`"
                 yield Problem("SG208", use.place, text, cure)
 
@@ -132,10 +132,6 @@ def sg211(sketch: Sketch) -> Problems:
             text = f"`{call.name}` takes two values of `{kinds.say(kind)}`: they could be swapped"
             cure = "a payload class for each"
             yield Problem("SG211", call.use.place, text, cure, Severity.WARNING)
-
-
-def _judged(sketch: Sketch) -> Iterator[tuple[Use, Read]]:
-    return ((use, read) for use, read in reads_of(sketch) if read.unplaced is None)
 
 
 def _may_be_none(read: Read) -> bool:

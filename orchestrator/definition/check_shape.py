@@ -74,10 +74,10 @@ def sg103(sketch: Sketch) -> Problems:
 def sg104(sketch: Sketch) -> Problems:
     """A second undo."""
     for spec in specs_of(sketch):
-        for place in spec.undone_again:
+        for undo in spec.undone_again:
             first = spec.undo.place if spec.undo is not None else spec.place
             text = f"`{spec.name}` already has an undo ({first})"
-            yield Problem("SG104", place, text, "keep one")
+            yield Problem("SG104", undo.place, text, "keep one")
 
 
 def sg105(sketch: Sketch) -> Problems:
@@ -89,10 +89,10 @@ def sg105(sketch: Sketch) -> Problems:
             text = f"`{sketch.spec.id}` has two pivots ({lines})"
             yield Problem("SG105", pivot.place, text, "one, in the outer sequence")
         elif pivot.scope is not drawing.root:
-            text = f"the pivot `{pivot.planned.name}` lies inside a block or branch"
+            text = f"the pivot `{pivot.name}` lies inside a block or branch"
             yield Problem("SG105", pivot.place, text, "one, in the outer sequence")
-        elif pivot.mark is not None and not isinstance(pivot.mark, StepMark):
-            text = f"the pivot `{pivot.planned.name}` is not a single step"
+        if pivot.mark is not None and not isinstance(pivot.mark, StepMark):
+            text = f"the pivot `{pivot.name}` is not a single step"
             cure = "make the step of no return the pivot, between two blocks"
             yield Problem("SG105", pivot.place, text, cure)
 
@@ -129,7 +129,7 @@ def sg108(sketch: Sketch) -> Problems:
 def sg112(sketch: Sketch) -> Problems:
     """A plan that does nothing. Held back when it did not reach its end, or lost its calls."""
     drawing = sketch.drawing
-    if sketch.whole and not (drawing.calls or drawing.unsupported):
+    if sketch.whole and not (drawing.calls or drawing.unsupported or drawing.told):
         text = f"`{sketch.spec.id}` places no step"
         yield Problem("SG112", sketch.spec.place, text, "`flow.do(...)`")
 

@@ -43,9 +43,9 @@ def sg304(sketch: Sketch) -> Problems:
 def sg305(sketch: Sketch) -> Problems:
     """A pure function that is none."""
     for function in pure_functions_of(sketch):
-        name = syntax.impurity_of(function)
-        if name is not None:
-            text = f"`{function.__name__}` uses `{name}`: asked again, it would answer otherwise"
+        names = " and ".join(f"`{name}`" for name in syntax.impurities_of(function))
+        if names:
+            text = f"`{function.__name__}` uses {names}: asked again, it would answer otherwise"
             cure = "give the saga what it needs in its start payload, or ask a participant"
             yield Problem("SG305", place_of(function), text, cure, Severity.WARNING)
 

@@ -6,10 +6,11 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import Any, Generic, Self, TypeVar, cast
 
 from orchestrator.core.definition import Derived
-from orchestrator.definition import kinds
+from orchestrator.definition import kinds, straight
 from orchestrator.definition.drawing import (
     BlockMark,
     Drawing,
@@ -20,7 +21,7 @@ from orchestrator.definition.drawing import (
     read_all,
 )
 from orchestrator.definition.flow import Flow
-from orchestrator.definition.later import Call, Later, made_of, stopped
+from orchestrator.definition.later import Call, Later, made_of, mistaken
 from orchestrator.definition.payload import Command
 from orchestrator.definition.problem import Place, Problem, here, place_of
 from orchestrator.definition.retry import Retry
@@ -33,7 +34,7 @@ T = TypeVar("T")
 U = TypeVar("U", bound=Command[Any, Any])
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class UndoSpec:
     """A compensation as declared."""
 
@@ -41,7 +42,11 @@ class UndoSpec:
     within: timedelta
     retry: Retry
     place: Place
-    signature: kinds.Signature
+
+    @cached_property
+    def signature(self) -> kinds.Signature:
+        """The function's annotations, read when first asked for: they may name later classes."""
+        return kinds.signature_of(self.function)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +60,8 @@ class StepSpec:
     irreversible: bool
     place: Place
     undo: UndoSpec | None = None
-    undone_again: list[Place] = field(default_factory=list)
+    undone_again: list[UndoSpec] = field(default_factory=list)
+    """Further compensations: one too many each, yet looked at like the first."""
     built: bool = False
     _signature: kinds.Signature | None = None
 
@@ -92,19 +98,17 @@ class Undo(Generic[C, R]):
 
     def __call__(self, function: Callable[[C, R | None], U], /) -> Callable[[C, R | None], U]:
         """Make `function` the step's compensation; give it back unchanged."""
-        spec = self._spec
+        spec, place = self._spec, place_of(function)
+        undo = UndoSpec(function, self._within, self._retry, place)
         if spec.undo is not None:
-            spec.undone_again.append(place_of(function))
+            spec.undone_again.append(undo)
         elif spec.built:
             text = f"`{spec.name}` gets its undo after it has been built"
             raise DefinitionError(
                 (Problem("SG104", here(), text, "declare it right below the step"),)
             )
         else:
-            signature = kinds.signature_of(function)
-            spec.undo = UndoSpec(
-                function, self._within, self._retry, place_of(function), signature
-            )
+            spec.undo = undo
         return function
 
 
@@ -143,7 +147,7 @@ class Step(Generic[C, R]):
         def draw(drawing: Drawing, planned: Planned) -> Made:
             return drawing.place_step(spec, id_, planned)
 
-        return plan_call(id_, spec.signature.takes, spec.result, values, draw)
+        return plan_call(id_, spec.signature.takes, spec.result, values, draw, spec=spec)
 
     def _command(self, *arguments: Any) -> C:
         return cast("C", self._spec.function(*arguments))
@@ -205,17 +209,19 @@ class Block(Generic[R]):
         def draw(drawing: Drawing, planned: Planned) -> Made:
             if spec in drawing.open:
                 text = f"the block `{spec.name}` places itself"
-                raise stopped("SG113", text, "`flow.each(...)`, or end it")
+                return made_of(mistaken("SG113", text, "`flow.each(...)`, or end it"))
+            judge = partial(_returned, drawing, spec, gives)
+            function = straight.form_of(spec.function, drawing, judge)
             outer = drawing.scope
-            drawing.open.append(spec)
-            with drawing.inside(id_) as scope:
-                mark = BlockMark(spec, ".".join(scope.path), scope, here())
+            with drawing.inside(id_) as scope, drawing.opened(spec):
+                mark = BlockMark(spec, ".".join(scope.path), scope, planned.place)
                 outer.marks.append(mark)
                 drawing.blocks.append(mark)
-                out = spec.function(Flow(drawing), *_inside(planned.use.reads))
-                made = _returned(drawing, spec, out, gives)
-            drawing.open.pop()
-            return drawing.make(planned.name, made.kind, made.value, maybe=made.maybe)
+                made = judge(function(Flow(drawing), *_inside(planned.use.reads)))
+            # One that does not keep its promise is told within; outside the promise counts.
+            kept = kinds.fits(made.kind, gives)
+            kind, maybe = (made.kind, made.maybe) if kept else (gives, None)
+            return drawing.make(planned.name, kind, made.value, maybe=maybe, place=planned.place)
 
         return plan_call(id_, wants, gives, values, draw)
 
@@ -227,14 +233,12 @@ def _inside(reads: tuple[Read, ...]) -> Iterator[Later[Any]]:
         yield Later(made if kinds.fits(made.kind, read.want) else replace(made, kind=read.want))
 
 
-def _returned(drawing: Drawing, spec: BlockSpec, out: object, gives: Any) -> Made:
-    if not isinstance(out, Later):
+def _returned(drawing: Drawing, spec: BlockSpec, gives: Any, out: object) -> Made:
+    if not isinstance(out, (Later, Call)):
         what = "None" if out is None else f"a `{type(out).__name__}`"
-        raise stopped(
-            "SG210",
-            f"the block `{spec.name}` returns {what}",
-            "return a value of the plan, such as `flow.do(...)`",
-        )
-    reads, _ = read_all(spec.name, (gives,), (out,))
+        text = f"the block `{spec.name}` returns {what}"
+        cure = "return a value of the plan, such as `flow.do(...)`"
+        return replace(made_of(mistaken("SG210", text, cure)), kind=gives)
+    reads, _ = read_all(spec.name, (gives,), (cast("Later[Any]", out),))
     drawing.use(spec.name, reads, returning=True)
-    return made_of(out)
+    return reads[0].made

@@ -12,8 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from orchestrator.core.definition import Given, Result, Value
-from orchestrator.definition.later import Call, Later, made_of, planned_of, stopped
-from orchestrator.definition.problem import Place, here, user_frame
+from orchestrator.definition.later import (
+    Call,
+    Later,
+    made_of,
+    mistaken,
+    planned_of,
+    present_drawing,
+)
+from orchestrator.definition.problem import Place, Problem, here, user_frame
 
 if TYPE_CHECKING:
     from orchestrator.definition.declared import BlockSpec, StepSpec
@@ -48,6 +55,8 @@ class Made:
     place: Place
     maybe: tuple[str, Place] | None = None
     """Which verb, where, makes it possible that there is none."""
+    unknown: bool = False
+    """It only stands for what a mistake took away: what is read from it is not judged."""
 
 
 class Read(NamedTuple):
@@ -81,8 +90,19 @@ class Planned:
     use: Use
     kind: Any
     draw: Callable[[Drawing, Planned], Made]
+    called_in: Scope
+    step_index: int
+    """How many steps had been placed when it was called."""
+    spec: StepSpec | None = None
     placed: list[Place] = field(default_factory=list)
     result: Made | None = None
+    excused: bool = False
+    """It may be that only a statement that raised has kept it from being placed."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is placed; of one that is not, where it should be."""
+        return self.placed[0] if self.placed else self.use.place
 
 
 @dataclass(eq=False, slots=True)
@@ -91,6 +111,7 @@ class StepMark:
 
     spec: StepSpec
     index: int
+    """Its number; of a step that was forgotten, the number that it should have."""
     id: str
     use: Use
     place: Place
@@ -133,10 +154,14 @@ Mark: TypeAlias = StepMark | BlockMark | ParallelMark | ChooseMark
 class Pivot(NamedTuple):
     """A use of `flow.pivot`, and what it placed."""
 
-    planned: Planned
+    name: str
     place: Place
     scope: Scope
     mark: Mark | None
+    first: int
+    """The number of its first step: all below it come before."""
+    end: int
+    """The number after its last step."""
 
 
 class Unsupported(NamedTuple):
@@ -167,6 +192,14 @@ class Drawing:
     decisions_count: int = 0
     open: list[BlockSpec] = field(default_factory=list)
     """The blocks that are being drawn, from the outside in."""
+    told: list[Problem] = field(default_factory=list)
+    """Mistakes that the drawing itself ran into."""
+    asked: set[Place] = field(default_factory=set)
+    """Where it was asked for the truth of a value."""
+    forgiving: bool = False
+    """Whether each statement that raises is told and passed over."""
+    forgotten: Planned | None = None
+    """The call that is drawn at the end, as it was never placed."""
 
     def __post_init__(self) -> None:
         self.scope = self.root
@@ -174,20 +207,38 @@ class Drawing:
     @contextmanager
     def inside(self, *names: str) -> Iterator[Scope]:
         """Draw into a new scope below the present one."""
-        outer = self.scope
-        self.scope = Scope(outer, (*outer.path, *names))
+        with self.within(Scope(self.scope, (*self.scope.path, *names))) as scope:
+            yield scope
+
+    @contextmanager
+    def within(self, scope: Scope) -> Iterator[Scope]:
+        """Draw into a scope."""
+        outer, self.scope = self.scope, scope
         try:
             yield self.scope
         finally:
             self.scope = outer
 
-    def make(self, name: str, kind: Any, value: Value, **more: Any) -> Made:
-        """Record a value made in the present scope at the user's line."""
-        return Made(self, self.scope, name, kind, value, here(), **more)
+    @contextmanager
+    def opened(self, spec: BlockSpec) -> Iterator[None]:
+        """Draw the inside of a block."""
+        self.open.append(spec)
+        try:
+            yield
+        finally:
+            self.open.pop()
 
-    def given(self, kind: Any) -> Made:
+    def make(self, name: str, kind: Any, value: Value, **more: Any) -> Made:
+        """Record a value made in the present scope at the user's line, or at `place`."""
+        return Made(self, self.scope, name, kind, value, more.pop("place", None) or here(), **more)
+
+    def given(self, kind: Any, place: Place) -> Made:
         """Make the start payload."""
-        return self.make("the start payload", kind, Given())
+        return self.make("the start payload", kind, Given(), place=place)
+
+    def unknown(self) -> Made:
+        """Make what stands for a value that a mistake took away."""
+        return self.make("what is missing here", Any, Given(), unknown=True)
 
     def use(self, reader: str, reads: tuple[Read, ...], *, returning: bool = False) -> Use:
         """Record that values are read in the present scope."""
@@ -199,32 +250,42 @@ class Drawing:
         """Record the use of something that the engine does not run yet."""
         self.unsupported.append(Unsupported(what, here(), cure))
 
-    def place(self, call: Call[Any], verb: str) -> Made:
+    def place(self, call: object, verb: str) -> Made:
         """Draw a call into the present scope; give the value that stands for its result."""
         if not isinstance(call, Call):
-            raise stopped(
-                "SG209",
-                f"`flow.{verb}` wants a call; it is given {say_value(call)}",
-                f"`flow.{verb}(reserve_seat(trip))`, with a step or block of yours",
-            )
+            return _made_instead(call, verb)
         planned = planned_of(call)
         planned.placed.append(here())
+        if planned.drawing is not self:
+            planned.drawing = self
+            self.calls.append(planned)
+            self.uses.append(planned.use)
+        return self.draw(planned)
+
+    def draw(self, planned: Planned) -> Made:
+        """Draw a call into the present scope, unless it is drawn already; give its result."""
         if planned.result is None:
-            if planned.drawing is not self:
-                planned.drawing = self
-                self.calls.append(planned)
-                self.uses.append(planned.use)
             planned.use.scope = self.scope
             planned.result = planned.draw(self, planned)
         return planned.result
 
+    def draw_forgotten(self) -> None:
+        """Draw the calls that were never placed where they were made: they may be wrong as well."""
+        for planned in self.calls:  # grows while a block is drawn
+            if planned.result is None and not planned.excused:
+                self.forgotten = planned
+                with self.within(planned.called_in):
+                    self.draw(planned)
+        self.forgotten = None
+
     def place_step(self, spec: StepSpec, id_: str, planned: Planned) -> Made:
         """Leave the mark of a step."""
         id_ = ".".join((*self.scope.path, id_))
-        mark = StepMark(spec, len(self.steps), id_, planned.use, here(), self.scope)
+        index = len(self.steps) if self.forgotten is None else self.forgotten.step_index
+        mark = StepMark(spec, index, id_, planned.use, planned.place, self.scope)
         self.steps.append(mark)
         self.scope.marks.append(mark)
-        return self.make(planned.name, planned.kind, Result(mark.index))
+        return self.make(planned.name, planned.kind, Result(mark.index), place=planned.place)
 
 
 def plan_call(
@@ -233,35 +294,50 @@ def plan_call(
     kind: Any,
     values: tuple[Later[Any], ...],
     draw: Callable[[Drawing, Planned], Made],
+    *,
+    spec: StepSpec | None = None,
 ) -> Call[Any]:
     """Make a call of `name` with the values given; it is placed later."""
     reads, drawing = read_all(name, wants, values)
     use = Use(name, here(), reads, None)
-    planned = Planned(drawing, name, use, kind, draw)
+    planned = Planned(drawing, name, use, kind, draw, drawing.scope, len(drawing.steps), spec)
     drawing.calls.append(planned)
     drawing.uses.append(use)
     return Call(planned)
 
 
 def read_all(
-    reader: str, wants: Sequence[Any], values: tuple[Later[Any], ...]
+    reader: str,
+    wants: Sequence[Any],
+    values: tuple[Later[Any], ...],
+    cure: str = "hand on `Later` values; put a constant into the function itself",
 ) -> tuple[tuple[Read, ...], Drawing]:
-    """Record what a reader is given; the drawing is found through the values.
+    """Record what a reader is given, and in which drawing.
 
-    Raises DefinitionError (SG209) for a value that is not one of a plan.
+    A value that is not one of a plan is told (SG209). Raises DefinitionError outside of a plan.
     """
-    for value in values:
-        if not isinstance(value, (Later, Call)):
-            raise stopped(
-                "SG209",
-                f"`{reader}` is given {say_value(value)}, which is no value of the plan",
-                "hand on `Later` values; put a constant into the function itself",
-            )
     names = _names_in_plan()
-    # A step with unreadable annotations has no wants; SG502 reports it.
+    # Of annotations that cannot be read nothing is wanted; SG502 reports them.
     wanted = [*wants, *[Any] * (len(values) - len(wants))]
-    reads = tuple(_read(names, value, want) for value, want in zip(values, wanted, strict=False))
-    return reads, reads[0].made.drawing
+    given = [_value_of_plan(reader, value, cure) for value in values]
+    reads = tuple(_read(names, value, want) for value, want in zip(given, wanted, strict=False))
+    return reads, present_drawing() or reads[0].made.drawing
+
+
+def _made_instead(given: object, verb: str) -> Made:
+    unknown = mistaken(
+        "SG209",
+        f"`flow.{verb}` wants a call; it is given {say_value(given)}",
+        f"`flow.{verb}(reserve_seat(trip))`, with a step or block of yours",
+    )
+    return made_of(given if isinstance(given, Later) else unknown)
+
+
+def _value_of_plan(reader: str, value: object, cure: str) -> Later[Any] | Call[Any]:
+    if isinstance(value, (Later, Call)):
+        return value
+    text = f"`{reader}` is given {say_value(value)}, which is no value of the plan"
+    return mistaken("SG209", text, cure)
 
 
 def _read(names: dict[int, str], value: Later[Any] | Call[Any], want: Any) -> Read:
@@ -270,8 +346,11 @@ def _read(names: dict[int, str], value: Later[Any] | Call[Any], want: Any) -> Re
         return Read(names.get(id(value), made.name), made, want)
     planned = planned_of(value)
     drawing = planned.drawing
-    # It stands for its result, so that a single report comes of it.
-    made = Made(drawing, drawing.scope, planned.name, want, Given(), planned.use.place)
+    if drawing is present_drawing():
+        # It is drawn as if it had been placed, so that its own mistakes are told at once.
+        made = drawing.draw(planned)
+    else:
+        made = Made(drawing, drawing.scope, planned.name, want, Given(), planned.use.place)
     return Read(names.get(id(value), planned.name), made, want, planned)
 
 

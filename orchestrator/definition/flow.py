@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from orchestrator.core.definition import Chosen, Given, Value
+from orchestrator.core.definition import Chosen, Given, Result, Value
 from orchestrator.definition import kinds
 from orchestrator.definition.drawing import (
     ChooseMark,
@@ -22,9 +22,8 @@ from orchestrator.definition.drawing import (
     Scope,
     StepMark,
     read_all,
-    say_value,
 )
-from orchestrator.definition.later import Call, Later, made_of, planned_of, stopped
+from orchestrator.definition.later import Call, Later
 from orchestrator.definition.parallel import ParallelVerb
 from orchestrator.definition.payload import Payload
 from orchestrator.definition.problem import here
@@ -52,12 +51,15 @@ class Flow(ParallelVerb):
     def pivot(self, call: Call[R], /) -> Later[R]:
         """Run a step as the point of no return: after it the saga only goes forward."""
         drawing, scope = self._drawing, self._drawing.scope
-        marks_count = len(scope.marks)
+        marks_count, first = len(scope.marks), len(drawing.steps)
         made = drawing.place(call, "pivot")
         mark = scope.marks[-1] if len(scope.marks) > marks_count else None
         if isinstance(mark, StepMark):
             mark.pivot = True
-        drawing.pivots.append(Pivot(planned_of(call), here(), scope, mark))
+        end = len(drawing.steps)
+        if first == end and isinstance(made.value, Result):
+            first, end = made.value.step, made.value.step + 1  # it had been placed before
+        drawing.pivots.append(Pivot(made.name, here(), scope, mark, first, end))
         return Later(made)
 
     def _parallel(self, *calls: Call[Any]) -> tuple[Later[Any], ...]:
@@ -108,9 +110,9 @@ class Flow(ParallelVerb):
         self._refuse("each", "one step whose command carries the whole tuple")
         if at_most is None:
             drawing.unbounded.append(here())
-        self._read("flow.each", items, Sequence[Any])
+        several = self._read("flow.each", items, Sequence[Any])
         with drawing.inside("each"):
-            item = kinds.inner(made_of(items).kind)
+            item = kinds.inner(several.kind)
             made = drawing.place(body(self._later("item", item, Given())), "each")
         kind = types.GenericAlias(tuple, (made.kind, ...))
         return self._later(made.name, kind, Given())
@@ -162,13 +164,7 @@ class Flow(ParallelVerb):
         return mark
 
     def _read(self, reader: str, value: Later[Any], want: Any) -> Made:
-        if not isinstance(value, (Later, Call)):
-            raise stopped(
-                "SG209",
-                f"`{reader}` is given {say_value(value)}, which is no value of the plan",
-                "a `@derive` function's value",
-            )
-        reads, _ = read_all(reader, (want,), (value,))
+        reads, _ = read_all(reader, (want,), (value,), "a `@derive` function's value")
         self._drawing.use(reader, reads)
         return reads[0].made
 

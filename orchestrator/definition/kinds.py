@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from orchestrator import guard
@@ -17,8 +19,13 @@ SCALARS = (str, int, bool, float, bytes)
 NONE = type(None)
 
 
+IMPORT_CURE = (
+    "define the types at module level and import them at run time, not only under `TYPE_CHECKING`"
+)
+
+
 class Signature(NamedTuple):
-    """A function's annotations. `trouble` says why they cannot be read; then the rest is empty."""
+    """A function's annotations. `trouble` says why some cannot be read; these are Any."""
 
     names: tuple[str, ...]
     takes: tuple[Any, ...]
@@ -28,28 +35,39 @@ class Signature(NamedTuple):
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
-    """Read the annotations of a user's function; never raises."""
-    hints = guard.call(typing.get_type_hints, function)
-    if isinstance(hints, guard.Raised):
-        return _unread(
-            f"its annotations raise `{hints.summary}`",
-            "define the types at module level and import them at run time, not only under "
-            "`TYPE_CHECKING`",
-        )
+    """Read the annotations of a user's function, as far as they can be read; never raises."""
+    hints, raised = _hints_of(function, getattr(function, "__annotations__", {}))
+    troubles = [(f"its annotations raise `{summary}`", IMPORT_CURE) for summary in raised]
     parameters = inspect.signature(function).parameters
     for name, parameter in parameters.items():
         if parameter.kind not in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
-            return _unread(f"its parameter `{name}` is not positional", "make it positional")
+            troubles.append((f"its parameter `{name}` is not positional", "make it positional"))
         if name not in hints:
-            return _unread(f"its parameter `{name}` has no annotation", "annotate it")
+            troubles.append((f"its parameter `{name}` has no annotation", "annotate it"))
     if "return" not in hints:
-        return _unread("its return type is not annotated", "annotate it")
-    takes = tuple(hints[name] for name in parameters)
-    return Signature(tuple(parameters), takes, hints["return"])
+        troubles.append(("its return type is not annotated", "annotate it"))
+    takes = tuple(hints.get(name, Any) for name in parameters)
+    trouble = "; ".join(dict.fromkeys(text for text, _ in troubles))
+    cure = "; ".join(dict.fromkeys(cure for _, cure in troubles))
+    return Signature(tuple(parameters), takes, hints.get("return", Any), trouble, cure)
 
 
-def _unread(trouble: str, cure: str) -> Signature:
-    return Signature((), (), Any, trouble, cure)
+def _hints_of(owner: Any, annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    # One that raises spoils them all: then they are read one by one.
+    hints = guard.call(typing.get_type_hints, owner)
+    if not isinstance(hints, guard.Raised):
+        return hints, []
+    found, raised = dict.fromkeys(annotations, Any), []
+    module = sys.modules.get(owner.__module__)
+    names = getattr(owner, "__globals__", None) or ({} if module is None else vars(module))
+    for name, annotation in annotations.items():
+        alone = types.SimpleNamespace(__annotations__={name: annotation})
+        hint = guard.call(typing.get_type_hints, alone, names)
+        if isinstance(hint, guard.Raised):
+            raised.append(hint.summary)
+        else:
+            found |= hint
+    return found, list(dict.fromkeys(raised))
 
 
 def members(kind: Any) -> tuple[Any, ...]:
@@ -59,6 +77,7 @@ def members(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
+@lru_cache(1_024)
 def present(kind: Any) -> tuple[Any, ...]:
     """Give the parts of a union without None."""
     return tuple(member for member in members(kind) if member is not NONE)
@@ -91,6 +110,8 @@ def _fits_one(have: Any, want: Any) -> bool:
 
 def is_instance(value: object, kind: Any) -> bool:
     """Say whether a value is of an annotated type, as far as can be seen without looking inside."""
+    if type(value) is kind:
+        return True
     for member in members(kind):
         cls = typing.get_origin(member) or member
         if cls is Any:
@@ -155,20 +176,18 @@ def payloads_in(kind: Any) -> Iterator[type[Payload]]:
         if typing.get_args(part) == () and isinstance(part, type) and issubclass(part, Payload):
             if part not in seen:
                 seen[part] = None
-                found = field_kinds(part)
-                stack.extend([] if isinstance(found, str) else reversed(found.values()))
+                stack.extend(reversed(fields_of(part)[0].values()))
         else:
             stack.extend(reversed([p for p in typing.get_args(part) if p is not Ellipsis]))
     return iter(seen)
 
 
-def field_kinds(payload: type[Payload]) -> dict[str, Any] | str:
-    """Give the types of a payload's fields by name; a text if the annotations raise."""
-    hints = guard.call(typing.get_type_hints, payload)
-    if isinstance(hints, guard.Raised):
-        return hints.summary
+def fields_of(payload: type[Payload]) -> tuple[dict[str, Any], list[str]]:
+    """Give the types of a payload's fields by name, and what annotations that raise have raised."""
     # mypy does not see that every subclass has been made a dataclass
-    return {field.name: hints[field.name] for field in fields(payload)}  # type: ignore[arg-type]
+    declared = {field.name: field.type for field in fields(payload)}  # type: ignore[arg-type]
+    hints, raised = _hints_of(payload, declared)
+    return {name: hints[name] for name in declared if hints[name] is not Any or not raised}, raised
 
 
 def may_travel(kind: Any) -> bool:
@@ -197,8 +216,8 @@ def is_unchanging(kind: Any) -> bool:
     """Say whether nothing can change a value of this type: no `dict` is anywhere in it."""
     stack = [kind]
     for payload in payloads_in(kind):
-        found = field_kinds(payload)
-        if isinstance(found, str):
+        found, raised = fields_of(payload)
+        if raised:
             return False
         stack.extend(found.values())
     while stack:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from orchestrator.definition.problem import Problem, here
+from orchestrator.definition.problem import Problem, here, user_frame
+from orchestrator.definition.syntax import unpacked_count
 from orchestrator.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from orchestrator.definition.drawing import Made, Planned
+    from orchestrator.definition.drawing import Drawing, Made, Planned
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -27,31 +31,70 @@ class Later(Generic[T_co]):
     def __repr__(self) -> str:
         return f"Later({self._made.name})"
 
-    def __bool__(self) -> NoReturn:
-        raise stopped(
-            "SG301",
-            "a decision in a plan is taken once, when the plan is drawn",
-            "`flow.when`, `flow.choose` or a `@derive` function",
-        )
+    if TYPE_CHECKING:  # so that the checkers report such uses themselves
 
-    def __iter__(self) -> NoReturn:
-        raise stopped("SG302", "this list is known only when the saga runs", "`flow.each(...)`")
+        def __bool__(self) -> NoReturn: ...
 
-    if not TYPE_CHECKING:  # hidden, so that the checkers report such uses themselves
+        def __iter__(self) -> NoReturn: ...
 
-        def __getattr__(self, name: str) -> NoReturn:
+    else:  # each is told, and the drawing goes on with what stands for the answer
+
+        def __bool__(self) -> bool:
+            _mistaken_about(self, "SG301", DECIDED, DECIDED_CURE)
+            drawing, place = present_drawing(), here()
+            first = place not in drawing.asked
+            drawing.asked.add(place)
+            return first  # a second time it is False: a `while` must end
+
+        def __iter__(self) -> Iterator[Later[Any]]:
+            text = "this list is known only when the saga runs"
+            item = _mistaken_about(self, "SG302", text, "`flow.each(...)`")
+            present_drawing().asked.add(here())
+            return iter([item] * unpacked_count(user_frame()))
+
+        def __getattr__(self, name: str) -> Later[Any]:
             if name.startswith("__"):
                 raise AttributeError(name)
-            raise _unknown(f"`.{name}`")
+            return _looked_into(self, f"`.{name}`")
 
-        def __getitem__(self, key: object) -> NoReturn:
-            raise _unknown(f"`[{key!r}]`")
+        def __getitem__(self, key: object) -> Later[Any]:
+            return _looked_into(self, f"`[{key!r}]`")
 
-        def __len__(self) -> NoReturn:
-            raise _unknown("`len(...)`")
+        def __len__(self) -> int:
+            # `list(...)` asks for the length as well, once it has begun.
+            if present_drawing() is None or here() not in present_drawing().asked:
+                _looked_into(self, "`len(...)`")
+            return 1
 
-        def __format__(self, _: str) -> NoReturn:
-            raise _unknown("the text of this value")
+        def __format__(self, _: str) -> str:
+            _looked_into(self, "the text of this value")
+            return repr(self)
+
+        def __call__(self, *_: object, **__: object) -> Later[Any]:
+            """Tell that nothing can be called before it is known."""
+            return _looked_into(self, "`(...)`")
+
+        def __contains__(self, _: object) -> bool:
+            _looked_into(self, "`in`")
+            return False
+
+        def __index__(self) -> int:
+            _looked_into(self, "this number")
+            return 1
+
+        __int__, __float__ = __index__, lambda self: float(self.__index__())
+
+
+def _calculation(sign: str) -> Callable[..., Later[Any]]:
+    def calculate(value: Later[Any], _: object = None) -> Later[Any]:
+        return _looked_into(value, f"`{sign}`")
+
+    return calculate
+
+
+for _sign, _name in {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv"}.items():
+    setattr(Later, f"__{_name}__", _calculation(_sign))
+    setattr(Later, f"__r{_name}__", _calculation(_sign))
 
 
 class Call(Generic[T_co]):
@@ -67,10 +110,11 @@ class Call(Generic[T_co]):
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Later[Any]:
             if name.startswith("__"):
                 raise AttributeError(name)
-            raise _unknown(f"`.{name}`")
+            self._planned.excused = True  # it was to be a value: one report
+            return _looked_into(None, f"`.{name}`")
 
 
 def made_of(later: Later[Any]) -> Made:
@@ -83,12 +127,55 @@ def planned_of(call: Call[Any]) -> Planned:
     return call._planned  # noqa: SLF001  # as above
 
 
+# --- mistakes -----------------------------------------------------------------------------------
+
+DECIDED = "a decision in a plan is taken once, when the plan is drawn"
+DECIDED_CURE = "`flow.when`, `flow.choose` or a `@derive` function"
+
+# Only for mistakes: what is right finds its drawing through the values it is given, but a call that
+# is given none has nothing else to tell where it stands.
+_PRESENT: ContextVar[Drawing | None] = ContextVar("present_drawing", default=None)
+
+
+@contextmanager
+def being_drawn(drawing: Drawing) -> Iterator[None]:
+    """Let mistakes be told to `drawing`."""
+    token = _PRESENT.set(drawing)
+    try:
+        yield
+    finally:
+        _PRESENT.reset(token)
+
+
+def present_drawing() -> Drawing | None:
+    """Give the drawing that is under way, if one is."""
+    return _PRESENT.get()
+
+
+def mistaken(code: str, text: str, cure: str) -> Later[Any]:
+    """Tell a mistake at the user's line; give what stands for the value that should be there.
+
+    Raises DefinitionError outside of a plan, where nobody collects what is told.
+    """
+    drawing = _PRESENT.get()
+    if drawing is None:
+        raise stopped(code, text, cure)
+    drawing.told.append(Problem(code, here(), text, cure))
+    return Later(drawing.unknown())
+
+
 def stopped(code: str, text: str, cure: str) -> DefinitionError:
-    """Make the error that ends the drawing of a plan at the user's line."""
+    """Make the error of a single mistake at the user's line."""
     return DefinitionError((Problem(code, here(), text, cure),))
 
 
-def _unknown(what: str) -> DefinitionError:
-    return stopped(
-        "SG303", f"{what} is not known yet", "read it in a step or a `@derive` function"
-    )
+def _mistaken_about(value: Later[Any] | None, code: str, text: str, cure: str) -> Later[Any]:
+    # Of what only stands for a value nothing is told: it is the consequence of another mistake.
+    if value is not None and made_of(value).unknown and _PRESENT.get() is not None:
+        return value
+    return mistaken(code, text, cure)
+
+
+def _looked_into(value: Later[Any] | None, what: str) -> Later[Any]:
+    text, cure = f"{what} is not known yet", "read it in a step or a `@derive` function"
+    return _mistaken_about(value, "SG303", text, cure)

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 from orchestrator.definition import kinds
-from orchestrator.definition.declared import StepSpec
+from orchestrator.definition.declared import StepSpec, UndoSpec
 from orchestrator.definition.drawing import Read, StepMark, Use
 from orchestrator.definition.payload import Command, Payload
 from orchestrator.definition.plan import Sketch
@@ -17,8 +17,18 @@ Problems: TypeAlias = Iterator[Problem]
 
 
 def specs_of(sketch: Sketch) -> tuple[StepSpec, ...]:
-    """Give the steps that a plan places, each once."""
-    return tuple(dict.fromkeys(step.spec for step in sketch.drawing.steps))
+    """Give the steps that a plan places, and those that it forgets to place, each once."""
+    placed = [step.spec for step in sketch.drawing.steps]
+    called = [call.spec for call in sketch.drawing.calls if call.spec is not None]
+    return tuple(dict.fromkeys([*placed, *called]))
+
+
+def undos_of(sketch: Sketch) -> Iterator[tuple[StepSpec, UndoSpec]]:
+    """Give the compensations with their steps, also those that are one too many."""
+    for spec in specs_of(sketch):
+        first = () if spec.undo is None else (spec.undo,)
+        for undo in (*first, *spec.undone_again):
+            yield spec, undo
 
 
 def answers_of(spec: StepSpec) -> tuple[Any, tuple[Any, ...]]:
@@ -34,9 +44,8 @@ def is_payload(kind: Any) -> bool:
 
 def commands_of(sketch: Sketch) -> tuple[type[Command[Any, Any]], ...]:
     """Give the command classes that a plan may send, each once."""
-    specs = specs_of(sketch)
-    given = [spec.signature.gives for spec in specs]
-    given += [spec.undo.signature.gives for spec in specs if spec.undo is not None]
+    given = [spec.signature.gives for spec in specs_of(sketch)]
+    given += [undo.signature.gives for _, undo in undos_of(sketch)]
     return tuple(dict.fromkeys(kind for kind in given if kinds.is_command(kind)))
 
 
@@ -52,31 +61,26 @@ def payloads_of(sketch: Sketch) -> tuple[type[Payload], ...]:
 
 def pure_functions_of(sketch: Sketch) -> tuple[Callable[..., Any], ...]:
     """Give the functions behind steps, compensations and derived values, each once."""
-    specs = specs_of(sketch)
-    found = [spec.function for spec in specs]
-    found += [spec.undo.function for spec in specs if spec.undo is not None]
+    found = [spec.function for spec in specs_of(sketch)]
+    found += [undo.function for _, undo in undos_of(sketch)]
     return tuple(dict.fromkeys([*found, *sketch.drawing.derived]))
 
 
-def pivot(sketch: Sketch) -> int:
-    """Give the place of the pivot; without one, the number of steps."""
-    places = (step.index for step in sketch.drawing.steps if step.pivot)
-    return next(places, len(sketch.drawing.steps))
-
-
 def before_pivot(sketch: Sketch) -> list[StepMark]:
-    """Give the steps before the pivot: all, if there is none."""
-    return sketch.drawing.steps[: pivot(sketch)]
+    """Give the steps before the pivot: all, if there is none. Of several pivots the first counts."""
+    pivots, steps = sketch.drawing.pivots, sketch.drawing.steps
+    return [step for step in steps if not pivots or step.index < pivots[0].first]
 
 
 def after_pivot(sketch: Sketch) -> list[StepMark]:
-    """Give the steps after the pivot."""
-    return sketch.drawing.steps[pivot(sketch) + 1 :]
+    """Give the steps after the pivot; of several pivots the first counts."""
+    pivots, steps = sketch.drawing.pivots, sketch.drawing.steps
+    return [step for step in steps if pivots and step.index >= pivots[0].end and not step.pivot]
 
 
 def reads_of(sketch: Sketch) -> Iterator[tuple[Use, Read]]:
     """Give each read of this plan's own values, with its reader."""
     for use in sketch.drawing.uses:
         for read in use.reads:
-            if read.made.drawing is sketch.drawing:
+            if read.made.drawing is sketch.drawing and not read.made.unknown:
                 yield use, read

@@ -6,16 +6,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple, cast
 
 from orchestrator import guard
-from orchestrator.definition import kinds
+from orchestrator.definition import kinds, straight
 from orchestrator.definition.drawing import Drawing, Made, Planned, plan_call, read_all
 from orchestrator.definition.flow import Flow
-from orchestrator.definition.later import Call, Later, made_of
+from orchestrator.definition.later import Call, Later, being_drawn
 from orchestrator.definition.problem import Place, Problem
-from orchestrator.errors import DefinitionError
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,28 +53,60 @@ class Sketch(NamedTuple):
     spec: SagaSpec
     drawing: Drawing
     result: Made | None
-    stopped: tuple[Problem, ...] = ()
-    """What ended the drawing too early."""
     whole: bool = False
     """Whether the plan was drawn to its end; otherwise follow-on reports are held back."""
 
 
 def sketch(spec: SagaSpec) -> Sketch:
-    """Run the plan once. Never raises, whatever the plan does."""
-    drawing = Drawing(spec.id)
-    if not _is_plain(spec.function) or len(spec.signature.takes) != 2:
+    """Run the plan once. Never raises, whatever the plan does.
+
+    One that raises is run again, each of its statements on its own, so that all of it is drawn.
+    """
+    drawn = _drawn(spec, Drawing(spec.id))
+    return drawn if drawn.whole else _drawn(spec, Drawing(spec.id, forgiving=True))
+
+
+def _drawn(spec: SagaSpec, drawing: Drawing) -> Sketch:
+    judge = partial(_returned, spec, drawing)
+    form = straight.form_of(spec.function, drawing, judge)
+    if not _is_plain(form):
         return Sketch(spec, drawing, None)
-    given = Later[Any](drawing.given(spec.takes))
-    out = guard.call(spec.function, Flow(drawing), given)
-    if isinstance(out, guard.Raised):
-        return Sketch(spec, drawing, None, _problems(out))
-    if out is None and spec.gives is kinds.NONE:
-        return Sketch(spec, drawing, None, whole=True)
-    if not isinstance(out, Later) or spec.gives is kinds.NONE:
-        return Sketch(spec, drawing, None, (_wrong_return(spec, out),), whole=True)
-    reads, _ = read_all(spec.id, (spec.gives,), (out,))
+    with being_drawn(drawing):
+        values, named = _arguments(spec, drawing)
+        out = guard.call(form, *values, **named)
+        if isinstance(out, guard.Raised):
+            drawing.told.extend(straight.problems_of(out))
+            return Sketch(spec, drawing, None)
+        result = judge(out)
+        drawing.draw_forgotten()
+    return Sketch(spec, drawing, result, whole=True)
+
+
+def _arguments(spec: SagaSpec, drawing: Drawing) -> tuple[list[Any], dict[str, Any]]:
+    # Those that it should have, and something for those that are too many.
+    flow, given = Flow(drawing), Later[Any](drawing.given(spec.takes, spec.place))
+    values: list[Any] = []
+    named: dict[str, Any] = {}
+    for name, parameter in inspect.signature(spec.function).parameters.items():
+        count = len(values) + len(named)
+        value = (flow, given)[count] if count < 2 else Later[Any](drawing.unknown())
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[name] = value
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            values.append(value)
+    return values, named
+
+
+def _returned(spec: SagaSpec, drawing: Drawing, out: object) -> Made | None:
+    nothing = spec.gives is kinds.NONE
+    if out is None and (nothing or spec.gives is Any):
+        return None
+    if nothing or not isinstance(out, (Later, Call)):
+        drawing.told.append(_wrong_return(spec, out))
+        return None
+    reads, _ = read_all(spec.id, (spec.gives,), (cast("Later[Any]", out),))
     drawing.use(spec.id, reads, returning=True).place = spec.place
-    return Sketch(spec, drawing, made_of(out), whole=True)
+    return reads[0].made
 
 
 def sub_saga(spec: SagaSpec, given: Later[Any]) -> Call[Any]:
@@ -83,7 +114,7 @@ def sub_saga(spec: SagaSpec, given: Later[Any]) -> Call[Any]:
 
     def draw(drawing: Drawing, planned: Planned) -> Made:
         drawing.refuse(f"the sub-saga `{spec.id}`", "make it a `@block`")
-        return drawing.given(planned.kind)
+        return drawing.given(planned.kind, planned.place)
 
     return plan_call(spec.id, (spec.takes,), spec.gives, (given,), draw)
 
@@ -96,20 +127,8 @@ def _is_plain(function: Callable[..., Any]) -> bool:
     )
 
 
-def _problems(raised: guard.Raised) -> tuple[Problem, ...]:
-    error = raised.error
-    if isinstance(error, DefinitionError):
-        return tuple(p for p in error.problems if isinstance(p, Problem))
-    text = f"the plan raised `{raised.summary}`"
-    cure = "a plan only hands values on; compute in a step or a `@derive` function"
-    if isinstance(error, NameError):
-        text += " (a name that is not yet bound: the step comes later, or is a sibling)"
-        cure = "place the step that gives it first"
-    return (Problem("SG300", Place(raised.file, raised.line), text, cure),)
-
-
 def _wrong_return(spec: SagaSpec, out: object) -> Problem:
-    what = "a value" if isinstance(out, Later) else f"`{type(out).__name__}`"
+    what = "a value" if isinstance(out, (Later, Call)) else f"`{type(out).__name__}`"
     if out is None:
         what = "nothing"
     promised = "nothing" if spec.gives is kinds.NONE else f"`Later[{kinds.say(spec.gives)}]`"

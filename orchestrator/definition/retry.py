@@ -41,12 +41,13 @@ class Retry:
         )
 
     @property
-    def trouble(self) -> str:
-        """What is wrong with these figures; empty if nothing is."""
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with these figures."""
+        found = []
         if self.attempts is not None and self.attempts < 1:
-            return f"`attempts` is {self.attempts}, which is less than 1"
+            found.append(f"`attempts` is {self.attempts}, which is less than 1")
         if self.first < timedelta(0) or self.cap < timedelta(0):
-            return "a pause is negative"
+            found.append("a pause is negative")
         if not (math.isfinite(self.factor) and self.factor >= 1):
-            return f"`factor` is {self.factor}, which is not a number of at least 1"
-        return ""
+            found.append(f"`factor` is {self.factor}, which is not a number of at least 1")
+        return tuple(found)

@@ -7,7 +7,7 @@ import dis
 import linecache
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple
 
 DECISIONS: dict[type[ast.AST], str] = {
@@ -46,7 +46,6 @@ class Banned(NamedTuple):
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-_BODIES = (ast.stmt, ast.match_case, ast.ExceptHandler)
 
 
 def source_of(function: Callable[..., Any]) -> Function | None:
@@ -84,10 +83,26 @@ def _banned_in(function: Function) -> Iterator[Banned]:
             word = DECISIONS[ast.Not]
         if word is not None:
             yield Banned(word, getattr(node, "lineno", function.lineno), type(node) in LOOPS)
-        below = ast.iter_child_nodes(node)
-        # Of a banned statement its body is looked into, its condition is not: one report each.
-        kept = [child for child in below if word is None or isinstance(child, _BODIES)]
+        # Of a decision its condition is not looked into: one report each.
+        skipped = _conditions(node) if word is not None else ()
+        kept = [child for child in ast.iter_child_nodes(node) if child not in skipped]
         stack.extend(reversed(kept))
+
+
+def _conditions(node: ast.AST) -> tuple[ast.AST, ...]:
+    if isinstance(node, ast.BoolOp | ast.Compare | ast.UnaryOp):
+        return tuple(ast.iter_child_nodes(node))
+    found = getattr(node, "test", None) or getattr(node, "subject", None)
+    return (found,) if isinstance(found, ast.AST) else ()
+
+
+def unpacked_count(frame: FrameType | None) -> int:
+    """Give the number of names that a frame is just unpacking a value into; 1 if it is not."""
+    if frame is not None:
+        for one in dis.get_instructions(frame.f_code):
+            if one.offset == frame.f_lasti and one.opname == "UNPACK_SEQUENCE":
+                return int(one.arg or 1)
+    return 1
 
 
 IMPURE = frozenset({"os", "random", "secrets", "time", "uuid"})
@@ -95,8 +110,8 @@ IMPURE = frozenset({"os", "random", "secrets", "time", "uuid"})
 CLOCKS = frozenset({"now", "today", "utcnow"})
 
 
-def impurity_of(function: Callable[..., Any]) -> str | None:
-    """Name the source of time or chance that a function uses, as far as its own code shows it."""
+def impurities_of(function: Callable[..., Any]) -> Iterator[str]:
+    """Name the sources of time or chance that a function uses, as far as its own code shows them."""
     codes = list(_codes(function.__code__))
     names = {name for code in codes for name in code.co_names}
     for name in sorted(names & function.__globals__.keys()):
@@ -105,8 +120,7 @@ def impurity_of(function: Callable[..., Any]) -> str | None:
         # The names are of globals and of attributes alike; only a suspect is worth a closer look.
         suspect = module in IMPURE or (module == "datetime" and names & CLOCKS)
         if suspect and any(_loads(code, name) for code in codes):
-            return name
-    return None
+            yield name
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -68,7 +68,7 @@ def test_a_plan_that_hides_what_it_is_told():
         except DefinitionError:
             pass
 
-    assert codes(p) == ["SG301"]
+    assert codes(p) == ["SG301", "SG303"]
 
 
 def test_a_plan_that_keeps_the_flow_for_later():
