@@ -63,7 +63,7 @@ def _place(function: object, error: BaseException) -> tuple[str, int]:
     while trace is not None:
         frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
         trace = trace.tb_next
-    below = frames[1:] or frames
+    below = frames[1:] if frames[0][0] == __file__ and frames[1:] else frames
     own = [frame for frame in below if code is not None and frame[0] == code.co_filename]
     return own[-1] if own else below[-1]
 

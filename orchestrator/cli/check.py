@@ -28,9 +28,11 @@ def _run(context: Context, options: Namespace) -> Exit:
     program = context.program
     found: list[Any] = list(problems_in(*(saga.sketch() for saga in program.sagas)))
     skipped: list[str] = []
-    if not any(problem.severity is Severity.ERROR for problem in found):
-        # Of a definition that cannot be built there is neither a lock nor a schema to compare.
-        found += _against_lock(program.sagas, Path(options.lock_file), skipped)
+    mistaken = any(problem.severity is Severity.ERROR for problem in found)
+    found += _against_lock(program.sagas, Path(options.lock_file), skipped)
+    if mistaken:
+        skipped.append("schemas and handlers, which are known once every definition can be built")
+    else:
         found += _against_schemas(context, skipped)
         found += _unhandled(context)
     errors = [one for one in found if getattr(one, "severity", "error") == Severity.ERROR]
@@ -57,11 +59,16 @@ def _run(context: Context, options: Namespace) -> Exit:
 def _against_lock(sagas: Any, path: Path, skipped: list[str]) -> list[Any]:
     from orchestrator.definition.lock import compare, read_lock
     from orchestrator.definition.problem import Place
+    from orchestrator.errors import DefinitionError
 
     if not path.exists():
         skipped.append(f"there is no {path}; `saga lock` writes it once a version is released")
         return []
-    return list(compare(read_lock(path), sagas, lock_place=Place(str(path), 1)))
+    try:
+        known = read_lock(path)
+    except DefinitionError as error:
+        return list(error.problems)
+    return list(compare(known, sagas, lock_place=Place(str(path), 1)))
 
 
 def _against_schemas(context: Context, skipped: list[str]) -> list[Any]:

@@ -66,9 +66,16 @@ class Later(Generic[T_co]):
                 _looked_into(self, "`len(...)`")
             return 1
 
-        def __format__(self, _: str) -> str:
+        def __format__(self, _: str) -> NoReturn:
+            # Nothing can stand for a text or a number: the statement ends here, the drawing goes on.
             _looked_into(self, "the text of this value")
-            return repr(self)
+            raise DefinitionError(())
+
+        def __int__(self) -> NoReturn:
+            _looked_into(self, "this number")
+            raise DefinitionError(())
+
+        __float__ = __int__
 
         def __call__(self, *_: object, **__: object) -> Later[Any]:
             """Tell that nothing can be called before it is known."""
@@ -81,8 +88,6 @@ class Later(Generic[T_co]):
         def __index__(self) -> int:
             _looked_into(self, "this number")
             return 1
-
-        __int__, __float__ = __index__, lambda self: float(self.__index__())
 
 
 def _calculation(sign: str) -> Callable[..., Later[Any]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.definition import syntax
+from orchestrator.definition.check import errors_in
 from orchestrator.definition.looking import pure_functions_of
 from orchestrator.definition.problem import Place, Problem, Severity
 from orchestrator.definition.saga import Saga
@@ -79,13 +81,13 @@ def compare(
 ) -> tuple[Problem, ...]:
     """Compare sagas with a lock file's content; `in_flight` counts the open sagas, if known.
 
-    Raises DefinitionError if a saga has mistakes of its own.
+    A saga with mistakes of its own is compared as far as it could be drawn.
     """
     present = {(saga.id, saga.version): saga for saga in sagas}
     found: list[Problem] = []
     for key, saga in present.items():
         if key in known:
-            found += _compare_one(saga, known[key], locked(saga))
+            found += _compare_one(saga, known[key])
     for key in known.keys() - present.keys():
         found += _gone(key, lock_place, in_flight)
     return tuple(sorted(found, key=lambda problem: (problem.place, problem.code)))
@@ -96,33 +98,64 @@ def _unread(path: Path, text: str) -> DefinitionError:
     return DefinitionError((Problem("SG400", place, text, "write it anew: `saga lock`"),))
 
 
-def _compare_one(saga: Saga[Any, Any], old: Locked, new: Locked) -> Iterator[Problem]:
-    place, name = saga.spec.place, f"{saga.id} v{saga.version}"
-    version = saga.version + 1
-    lost = [step for step in old.steps if step not in new.steps]
-    if lost:
-        instead = [step for step in new.steps if step not in old.steps]
-        for number, step in enumerate(lost):
-            has = f"has `{instead[number]}` instead" if number < len(instead) else "has it no more"
-            text = f"{FILE_NAME} knows step `{step}` of {name}; the code {has}"
-            id_ = step.rpartition(".")[2]
-            cure = f'`@step(id="{id_}", ...)` if it was only renamed, else `version={version}`'
-            yield Problem("SG401", place, text, cure)
-    elif old.fingerprint != new.fingerprint:
-        text = f"{name} has changed its shape since it was released"
-        cure = (
-            f'keep the released function under another name with `id="{saga.id}"`, and make this '
-            f"one `version={version}, follows=` it. The difference:\n{_diff(old, new)}"
-        )
-        yield Problem("SG402", place, text, cure)
-    for body in old.bodies.keys() & new.bodies.keys():
-        if old.bodies[body] != new.bodies[body]:
+def _compare_one(saga: Saga[Any, Any], old: Locked) -> Iterator[Problem]:
+    drawing, built = saga.sketch().drawing, not errors_in(saga.problems())
+    steps = tuple(step.id for step in drawing.steps)
+    # What a drawing ran into may have kept a step out of it: that one is not lost.
+    if built or (saga.sketch().whole and not drawing.told):
+        yield from _lost_steps(saga, old, steps)
+    if built:
+        yield from _changed_shape(saga, old, locked(saga))
+    place, version = saga.spec.place, saga.version + 1
+    bodies = _bodies(saga)
+    for body in old.bodies.keys() & bodies.keys():
+        if old.bodies[body] != bodies[body]:
             text = (
                 f"the body of `{body}` changed under v{saga.version}: "
                 "open sagas will run the new one"
             )
             cure = f"`version={version}` if they must not, else `saga lock`"
             yield Problem("SG404", place, text, cure, Severity.WARNING)
+
+
+def _lost_steps(saga: Saga[Any, Any], old: Locked, steps: tuple[str, ...]) -> Iterator[Problem]:
+    lost, instead = _differing(old.steps, steps), _differing(steps, old.steps)
+    for number, step in enumerate(lost):
+        has = f"has `{instead[number]}` instead" if number < len(instead) else "has it no more"
+        name, id_ = f"{saga.id} v{saga.version}", step.rpartition(".")[2]
+        text = f"{FILE_NAME} knows step `{step}` of {name}; the code {has}"
+        cure = (
+            f'`@step(id="{id_}", ...)` if it was only renamed, else `version={saga.version + 1}`'
+        )
+        yield Problem("SG401", saga.spec.place, text, cure)
+
+
+def _changed_shape(saga: Saga[Any, Any], old: Locked, new: Locked) -> Iterator[Problem]:
+    lost, instead = _differing(old.steps, new.steps), _differing(new.steps, old.steps)
+    if lost and len(lost) == len(instead):
+        # Each may only have been renamed: what else has changed?
+        new = _renamed(new, dict(zip(instead, lost, strict=True)))
+        changed = new.shape != old.shape
+    else:
+        changed = not lost and new.fingerprint != old.fingerprint
+    if changed:
+        version, name = saga.version + 1, f"{saga.id} v{saga.version}"
+        text = f"{name} has changed its shape since it was released"
+        cure = (
+            f'keep the released function under another name with `id="{saga.id}"`, and make this '
+            f"one `version={version}, follows=` it. The difference:\n{_diff(old, new)}"
+        )
+        yield Problem("SG402", saga.spec.place, text, cure)
+
+
+def _differing(steps: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
+    return [step for step in steps if step not in others]
+
+
+def _renamed(new: Locked, names: Mapping[str, str]) -> Locked:
+    word = re.compile(r"[\w.-]+")
+    shape = tuple(word.sub(lambda found: names.get(found[0], found[0]), s) for s in new.shape)
+    return new._replace(shape=shape)
 
 
 def _gone(key: Key, place: Place, in_flight: Mapping[Key, int] | None) -> Iterator[Problem]:

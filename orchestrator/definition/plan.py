@@ -89,6 +89,8 @@ def _arguments(spec: SagaSpec, drawing: Drawing) -> tuple[list[Any], dict[str, A
     named: dict[str, Any] = {}
     for name, parameter in inspect.signature(spec.function).parameters.items():
         count = len(values) + len(named)
+        if count >= 2 and parameter.default is not parameter.empty:
+            continue
         value = (flow, given)[count] if count < 2 else Later[Any](drawing.unknown())
         if parameter.kind is parameter.KEYWORD_ONLY:
             named[name] = value

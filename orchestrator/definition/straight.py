@@ -212,9 +212,13 @@ class _Straightener(ast.NodeTransformer):
 
     visit_AsyncFor = visit_For  # type: ignore[assignment]
 
-    def visit_With(self, node: ast.With) -> ast.AST:
-        items = [self.visit(item) for item in node.items]
-        return ast.With(items, self.statements(node.body))
+    def visit_With(self, node: ast.With) -> list[ast.stmt]:
+        found: list[ast.stmt] = []
+        for item in node.items:
+            found.append(_at(node, ast.Expr(self.visit(item.context_expr))))
+            if item.optional_vars is not None:
+                found.append(_at(node, ast.Assign([item.optional_vars], _call(UNKNOWN))))
+        return [*found, *self.statements(node.body)]
 
     visit_AsyncWith = visit_With  # type: ignore[assignment]
 

@@ -6,9 +6,9 @@ import inspect
 import sqlite3
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from types import UnionType
-from typing import Any, NamedTuple, Protocol, Union, get_args, get_origin
+from typing import Any, NamedTuple, Protocol
 
+from orchestrator.definition import kinds
 from orchestrator.errors import ConfigurationError
 from orchestrator.guard import Raised, call
 from orchestrator.participant.transaction import Transaction
@@ -124,8 +124,9 @@ def ledger_kind(bindings: Mapping[str, Binding]) -> str | None:
 
 def _binding(handler: AnyHandler) -> Binding | str:
     name = getattr(handler.function, "__qualname__", repr(handler.function))
-    results, failures = answers_of(handler.command)
-    if len(results) != 1:
+    result, failures = kinds.answers_of(handler.command)
+    results = kinds.members(result)
+    if len(results) != 1 or result is Any:
         return f"{handler.command.__name__} must declare one result. Cure: Command[Result, A | B]"
     hints = call(typing.get_type_hints, handler.function)
     if isinstance(hints, Raised):
@@ -146,17 +147,3 @@ def _binding(handler: AnyHandler) -> Binding | str:
             )
     kept = tuple(kind for kind in extras if kind is not None)
     return Binding(handler.command, handler.function, results, failures, kept)
-
-
-def answers_of(command: type[Any]) -> tuple[tuple[type, ...], tuple[type, ...]]:
-    """Read a command's declared results and failures off `Command[Result, A | B]`."""
-    for base in getattr(command, "__orig_bases__", ()):
-        declared = get_args(base)
-        if declared:
-            failures = [kind for part in declared[1:] for kind in _members(part)]
-            return _members(declared[0]), tuple(k for k in failures if isinstance(k, type))
-    return (), ()
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)

@@ -153,3 +153,27 @@ def test_what_is_no_lock_file(tmp_path, text):
 def test_no_lock_file_at_all(tmp_path):
     with pytest.raises(DefinitionError, match="SG400 the lock file cannot be read: No such file"):
         read_lock(tmp_path / "saga.lock")
+
+
+def test_a_renamed_step_does_not_hide_another_shape(program):
+    found = compare(known(program()), [program(name="grab", within=20)])
+    assert [problem.code for problem in found] == ["SG401", "SG402"]
+    assert "-  within 10000 ms" in found[1].cure
+    assert "grab" not in found[1].cure
+
+
+def test_mistakes_of_a_definition_do_not_hide_what_the_lock_says(program):
+    changes = {"name": "grab", "body": "lines[0]", "more": "hold_money(order)"}
+    changed = program(**changes, id=', id="grasp"')
+    assert [problem.code for problem in changed.problems()] == ["SG205"]
+    found = compare({**known(program()), **known(book_trip)}, [changed])
+    assert sorted(problem.code for problem in found) == ["SG401", "SG403"]
+    same_name = program(body="lines[0]", more="hold_money(order)")
+    assert [problem.code for problem in compare(known(program()), [same_name])] == ["SG404"]
+
+
+def test_a_step_that_a_mistake_keeps_out_is_not_lost(program):
+    broken = program(more="flow.do(hold_money(order, 1))")
+    old = known(program(more="flow.do(hold_money(order))"))
+    assert [problem.code for problem in broken.problems()] == ["SG300"]
+    assert compare(old, [broken]) == ()
