@@ -24,6 +24,7 @@ CLASSES = (
     "orchestrator.kafka.settings:KafkaSettings",
     "orchestrator.topics:TopicSettings",
     "orchestrator.runtime.settings:WorkerSettings",
+    "orchestrator.runtime.settings:StandbySettings",
     "orchestrator.kafka.sink:TransactionSettings",
     "orchestrator.store.rocks:StoreSettings",
     "orchestrator.participant.settings:ParticipantSettings",

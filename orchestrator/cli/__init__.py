@@ -23,8 +23,10 @@ from orchestrator.errors import OrchestratorError
 VERBS: tuple[str, ...] = (
     "dev",
     "worker",
+    "standby",
     "participant",
     "topics",
+    "shards",
     "start",
     "show",
     "list",
@@ -92,7 +94,7 @@ def _run(words: Sequence[str], output: Output) -> int:
 
 
 def _parse_and_run(words: Sequence[str], output: Output) -> int:
-    before, rest = _split(words)
+    before, rest = split(words)
     top = _top_parser()
     common = top.parse_args(before)
     if getattr(common, "version", False):
@@ -116,7 +118,7 @@ def _parse_and_run(words: Sequence[str], output: Output) -> int:
     return verb.run(Context(options, output), options)
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part the words before the verb (common options, with their values) from the verb on."""
     index = 0
     while index < len(words) and words[index].startswith("-"):

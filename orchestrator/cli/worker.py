@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.context import Context
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    from orchestrator.cli.flags import add_settings
-    from orchestrator.kafka.sink import TransactionSettings
-    from orchestrator.runtime.settings import WorkerSettings
-    from orchestrator.store.rocks import StoreSettings
-
     parser.add_argument(
         "--processes",
         type=int,
@@ -29,6 +25,16 @@ def _arguments(parser: ArgumentParser) -> None:
         default=1,
         help="run and supervise so many workers, numbered from --instance on (default 1)",
     )
+    add_arguments(parser)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what a worker and its standby have in common: all but how many there are."""
+    from orchestrator.cli.flags import add_settings
+    from orchestrator.kafka.sink import TransactionSettings
+    from orchestrator.runtime.settings import StandbySettings, WorkerSettings
+    from orchestrator.store.rocks import StoreSettings
+
     parser.add_argument(
         "--instance",
         dest="ordinal",
@@ -43,6 +49,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="of the log",
     )
     add_settings(parser, "the worker", WorkerSettings, skip=frozenset({"ordinal"}))
+    add_settings(parser, "standbys and warming up", StandbySettings)
     add_settings(parser, "transactions", TransactionSettings)
     add_settings(parser, "the local store", StoreSettings)
 
@@ -61,11 +68,12 @@ def _run(context: Context, options: Namespace) -> Exit:
     _refuse_twins(context)
     if options.processes > 1:
         return _supervise(context, options)
-    from orchestrator.cli.children import SUPERVISOR
+    from orchestrator.cli.children import SUPERVISOR, saga_command
     from orchestrator.cli.restoring import shown_restore
     from orchestrator.kafka.sink import TransactionSettings
     from orchestrator.observability.log import configure
     from orchestrator.runtime.main import run_worker
+    from orchestrator.runtime.settings import StandbySettings
     from orchestrator.runtime.signals import StopRequest
     from orchestrator.store.rocks import StoreSettings
 
@@ -82,6 +90,8 @@ def _run(context: Context, options: Namespace) -> Exit:
         codec=context.codec,
         payloads=context.payloads,
         on_progress=shown_restore(),
+        standby=context.settings(StandbySettings),
+        standby_command=saga_command(*standby_arguments(sys.argv[1:])),
     )
     return Exit.OK
 
@@ -114,6 +124,14 @@ def _supervise(context: Context, options: Namespace) -> Exit:
             for ordinal in range(first, first + options.processes)
         },
     )
+
+
+def standby_arguments(words: Sequence[str]) -> list[str]:
+    """Turn the command line of a worker into that of its standby."""
+    from orchestrator.cli import split
+
+    before, (_worker, *own) = split(words)
+    return [*before, "standby", *without_option(own, "--processes")]
 
 
 def without_option(words: list[str], *names: str) -> list[str]:

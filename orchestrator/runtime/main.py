@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.codec.limits import DEFAULT_LIMITS
@@ -26,15 +23,17 @@ from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log, get
 from orchestrator.runtime import crash_points
 from orchestrator.runtime.batch import Interpreter
+from orchestrator.runtime.beside import Home, heir_of, warm_up_if_new
 from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.heir import Heir
 from orchestrator.runtime.program import catalog_of
 from orchestrator.runtime.recovery import Recovery, RestoreProgress
-from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.settings import StandbySettings, WorkerSettings
+from orchestrator.runtime.stores import RocksStores
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.worker import Worker
-from orchestrator.store.base import ShardStore
-from orchestrator.store.rocks import RocksShared, RocksStore, StoreSettings
+from orchestrator.store.rocks import StoreSettings
 from orchestrator.topics import Topics
 
 if TYPE_CHECKING:
@@ -50,48 +49,6 @@ class Program(Protocol):
         ...
 
 
-class RocksStores:
-    """The stores of one worker: `<data_dir>/<instance id>/<shard>`."""
-
-    def __init__(self, folder: Path, settings: StoreSettings) -> None:
-        """Lock the folder: a second process must find out before it takes the first one's identity.
-
-        Raises ConfigurationError if another process has it, or it cannot be written.
-        """
-        self._folder = folder
-        self._shared = RocksShared(settings)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / "worker.lock").open("ab")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(
-                f"data_dir: another worker runs in {folder}; give each worker its own ordinal"
-            ) from error
-        except OSError as error:
-            raise ConfigurationError(f"data_dir: {folder} cannot be written: {error}") from error
-
-    def close(self) -> None:
-        """Let another process have the folder."""
-        self._lock.close()
-
-    def open(self, partition: int) -> ShardStore:
-        """Open or make the store of a shard."""
-        return RocksStore(self._path(partition), self._shared)
-
-    def set_aside(self, partition: int) -> str:
-        """Keep the broken store beside the new one, for whoever wants to know why; only the last."""
-        path = self._path(partition)
-        aside = path.with_name(f"{path.name}.set-aside")
-        shutil.rmtree(aside, ignore_errors=True)
-        if path.exists():
-            path.rename(aside)
-        return str(aside)
-
-    def _path(self, partition: int) -> Path:
-        return self._folder / f"{partition:03d}"
-
-
 def run_worker(
     program: Program,
     settings: WorkerSettings,
@@ -105,8 +62,13 @@ def run_worker(
     payloads: AvroPayloads | None = None,
     on_progress: Callable[[RestoreProgress], None] | None = None,
     counters: Counters | None = None,
+    standby: StandbySettings | None = None,
+    standby_command: Sequence[str] = (),
 ) -> None:
     """Run one worker until `stop()` is true.
+
+    `standby_command` is what starts a process that calls `run_standby` with the same settings;
+    without it there is none.
 
     Raises ConfigurationError, DefinitionError, Fenced and StateError: what a person or a new
     process must cure.
@@ -115,14 +77,27 @@ def run_worker(
     names = Topics() if topics is None else topics
     log = get(worker=settings.instance_id)
     catalog = catalog_of(program.sagas, AvroPayloads() if payloads is None else payloads)
+    codec = RecordCodec() if codec is None else codec
+    standby = StandbySettings() if standby is None else standby
+    stores = StoreSettings() if stores is None else stores
+    local = RocksStores(settings.data_dir / settings.instance_id, stores)
+    local.await_standby()
+    admin = KafkaAdmin(kafka)
+    partitions, participant_partitions = _partitions(admin, names, catalog.participants)
+    home = Home(settings, kafka, names.changelog, local, codec, log)
+    warm_up_if_new(home, standby, partitions, stop)
     worker = _assemble(
         catalog=catalog,
         settings=settings,
         kafka=kafka,
         transactions=TransactionSettings() if transactions is None else transactions,
-        stores=StoreSettings() if stores is None else stores,
+        local=local,
+        admin=admin,
+        partitions=partitions,
+        participant_partitions=participant_partitions,
+        heir=heir_of(standby, standby_command, partitions, log),
         topics=names,
-        codec=RecordCodec() if codec is None else codec,
+        codec=codec,
         on_progress=_logged(log) if on_progress is None else on_progress,
         counters=Counters() if counters is None else counters,
         log=log,
@@ -189,7 +164,11 @@ def _assemble(
     settings: WorkerSettings,
     kafka: KafkaSettings,
     transactions: TransactionSettings,
-    stores: StoreSettings,
+    local: RocksStores,
+    admin: KafkaAdmin,
+    partitions: int,
+    participant_partitions: dict[str, int],
+    heir: Heir,
     topics: Topics,
     codec: RecordCodec,
     on_progress: Callable[[RestoreProgress], None],
@@ -197,10 +176,7 @@ def _assemble(
     log: Log,
 ) -> Worker:
     instance, participants = settings.instance_id, catalog.participants
-    local = RocksStores(settings.data_dir / instance, stores)
-    admin = KafkaAdmin(kafka)
     inputs = [topics.commands, *(topics.replies(name) for name in participants)]
-    partitions, participant_partitions = _partitions(admin, topics, participants)
     # The identity is taken before the group is joined: a predecessor's transaction ends here.
     sink = TransactionalSink(kafka, instance, transactions)
     transactor = Transactor(
@@ -247,6 +223,7 @@ def _assemble(
         interpreter=interpreter,
         transactor=transactor,
         recovery=recovery,
+        heir=heir,
         clock=clock,
         counters=counters,
         log=log,

@@ -69,6 +69,30 @@ class WorkerSettings:
         return instance_id(self.group, self.ordinal)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbySettings:
+    """Warm copies: of shards whose owner may be lost, and of shards that a new worker will get."""
+
+    standbys: int = field(default=0, metadata={"min": 0, "max": 9})
+    """Warm copies of each shard besides its owner's, each at the worker that inherits it. Default 0.
+    With 1, any one worker may be lost and its shards go on at once; each worker that does not own
+    every shard then has a second process."""
+    release_timeout_ms: int = field(default=2_000, metadata={"min": 10, "max": 60_000})
+    """How long the standby may take to let go of a shard that the worker was given, in ms; then it
+    is killed, and started anew."""
+    membership_interval_ms: int = field(default=3_000, metadata={"min": 100, "max": 600_000})
+    """How often the standby asks who is in the group, in ms: so late it learns whose heir it is."""
+    standby_report_ms: int = field(default=2_000, metadata={"min": 100, "max": 600_000})
+    """How often the standby commits its positions to the group `<instance>.standby`, in ms, for
+    `saga shards` and other tools."""
+    warm_up_ms: int = field(default=300_000, metadata={"min": 0, "max": 86_400_000})
+    """How long a worker that joins others may first read the changelogs of the shards that it will
+    get, in ms; their owners go on meanwhile. 0: it joins at once and restores then."""
+    warm_up_lag_count: int = field(default=1_000, metadata={"min": 0, "max": 100_000_000})
+    """Changelog offsets a shard that may be left to read when a warmed-up worker joins: about 10 ms
+    of restoring."""
+
+
 def instance_id(group: str, ordinal: int) -> str:
     """Identity of a worker: zero-padded, since the assignor sorts bytewise."""
     return f"{group}-{ordinal:03d}"

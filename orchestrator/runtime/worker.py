@@ -21,6 +21,7 @@ from orchestrator.observability.log import Bounded, Log
 from orchestrator.runtime.batch import Interpreter, Outbox
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
+from orchestrator.runtime.heir import Heir
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
 from orchestrator.runtime.recovery import Halt, Recovery
@@ -53,6 +54,7 @@ class Worker:
         interpreter: Interpreter,
         transactor: Transactor,
         recovery: Recovery,
+        heir: Heir,
         clock: Clock,
         counters: Counters,
         log: Log,
@@ -65,6 +67,7 @@ class Worker:
         self._interpreter = interpreter
         self._transactor = transactor
         self._recovery = recovery
+        self._heir = heir
         self._clock = clock
         self._watchdog = Watchdog(settings.stall_exit_ms, clock.monotonic_s)
         self._counters = counters
@@ -298,10 +301,12 @@ class Worker:
             shard.status = ShardStatus.SUSPENDED
         if isinstance(rebalance, Lost):
             self._drop(list(self._shards))
+            self._heir.take(())
 
     def _assigned(self, owned: tuple[int, ...]) -> None:
         self._counters.rebalances_count += 1
         self._drop([partition for partition in self._shards if partition not in owned])
+        self._heir.take(owned)
         for partition in owned:
             if partition not in self._shards:
                 self._shards[partition] = self._recovery.open(partition)
@@ -361,6 +366,8 @@ class Worker:
     # --- housekeeping ---------------------------------------------------------------------------
 
     def _keep_house(self) -> None:
+        if self._taking_over is None:
+            self._heir.turn()
         now_s = self._clock.monotonic_s()
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
             self._synced_s = now_s
@@ -376,4 +383,5 @@ class Worker:
         self._drop(list(self._shards))
         self._sink.close()
         self._source.close()
+        self._heir.close()
         self._log.info("worker_stopped", **self._counters.values())

@@ -243,7 +243,7 @@ def test_errors_are_json_too(in_tmp):
 def test_a_bug_of_ours_leaves_its_traceback_in_a_file(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("orchestrator.cli._split", lambda _words: 1 // 0)
+    monkeypatch.setattr("orchestrator.cli.split", lambda _words: 1 // 0)
 
     assert cli.main(["version"]) == Exit.BUG
     told = capsys.readouterr().err

@@ -13,7 +13,7 @@ from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink
 from orchestrator.observability import log
 from orchestrator.runtime import main as wiring
-from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.settings import StandbySettings, WorkerSettings
 from orchestrator.runtime.signals import StopRequest
 from orchestrator.topics import Topics
 
@@ -69,7 +69,21 @@ def main() -> None:
         KafkaSettings(bootstrap_servers=asked["bootstrap_servers"]),
         stop,
         topics=Topics(asked["prefix"]),
+        standby=StandbySettings(**asked.get("standby", {})),
+        standby_command=standby_command(asked),
     )
+
+
+def standby_command(asked):
+    flags = {
+        "bootstrap-servers": asked["bootstrap_servers"],
+        "prefix": asked["prefix"],
+        "data-dir": asked["data_dir"],
+        "instance": asked["ordinal"],
+        **{name.replace("_", "-"): value for name, value in asked.get("standby", {}).items()},
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "orchestrator", "standby", *words]
 
 
 if __name__ == "__main__":

@@ -142,7 +142,9 @@ class Installation:
 
     # --- workers --------------------------------------------------------------------------------
 
-    def worker(self, ordinal=0, crash="", settings=None, faults=None, program=None):
+    def worker(
+        self, ordinal=0, crash="", settings=None, faults=None, program=None, *, standby=None
+    ):
         """Start a worker process; `faults` makes its producer lie, see worker_child."""
         asked = {
             "modules": program or self.program,
@@ -152,6 +154,7 @@ class Installation:
             "bootstrap_servers": self.bootstrap_servers,
             "settings": settings or {},
             "faults": faults or {},
+            "standby": standby or {},
         }
         log = (self.folder / f"worker-{ordinal}-{len(self.workers)}.log").open("wb")
         environment = {**os.environ, "ORCHESTRATOR_CRASH": crash}
