@@ -111,12 +111,13 @@ class StepMark:
 
     spec: StepSpec
     index: int
-    """Its number; of a step that was forgotten, the number that it should have."""
+    """Its number; of one that was forgotten, that of the step before which it should stand."""
     id: str
     use: Use
     place: Place
     scope: Scope
     pivot: bool = False
+    forgotten: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -281,8 +282,9 @@ class Drawing:
     def place_step(self, spec: StepSpec, id_: str, planned: Planned) -> Made:
         """Leave the mark of a step."""
         id_ = ".".join((*self.scope.path, id_))
-        index = len(self.steps) if self.forgotten is None else self.forgotten.step_index
-        mark = StepMark(spec, index, id_, planned.use, planned.place, self.scope)
+        mark = StepMark(spec, len(self.steps), id_, planned.use, planned.place, self.scope)
+        if self.forgotten is not None:
+            mark.index, mark.forgotten = self.forgotten.step_index, True
         self.steps.append(mark)
         self.scope.marks.append(mark)
         return self.make(planned.name, planned.kind, Result(mark.index), place=planned.place)

@@ -69,7 +69,7 @@ def pure_functions_of(sketch: Sketch) -> tuple[Callable[..., Any], ...]:
 def before_pivot(sketch: Sketch) -> list[StepMark]:
     """Give the steps before the pivot: all, if there is none. Of several pivots the first counts."""
     pivots, steps = sketch.drawing.pivots, sketch.drawing.steps
-    return [step for step in steps if not pivots or step.index < pivots[0].first]
+    return [s for s in steps if not pivots or s.index < pivots[0].first + s.forgotten]
 
 
 def after_pivot(sketch: Sketch) -> list[StepMark]:

@@ -5,8 +5,10 @@ puts behind the plan. A comment `# SG101` says which code must be told at that l
 """
 
 import re
+import sys
 from dataclasses import dataclass
 from textwrap import dedent, indent
+from types import ModuleType
 
 from orchestrator import Saga
 from orchestrator.definition.check import problems_in
@@ -203,7 +205,10 @@ PLANTS = (
         def forgotten(order: Order) -> str:
             return ""
         """,
-        "forgotten(order)  # SG205",
+        """
+        forgotten(order)  # SG205
+        no_undo.named("forgotten_too")(order)  # SG101 SG205
+        """,
     ),
     Plant(
         "SG206",
@@ -449,7 +454,9 @@ def expected_of(text: str, file: str, *plants: Plant) -> list[str]:
 def problems_of(text: str, path):
     """Run a module, and check its sagas together."""
     path.write_text(text)
-    names = {"__name__": "planted_module"}
+    # Annotations that are texts are looked up in the module of their class.
+    module = sys.modules["planted_module"] = ModuleType("planted_module")
+    names = vars(module)
     exec(compile(text, str(path), "exec"), names)
     sagas = [value for value in names.values() if isinstance(value, Saga)]
     return problems_in(*(one.sketch() for one in dict.fromkeys(sagas)))
