@@ -22,7 +22,7 @@ from benchmarks import workload
 from benchmarks.rounds import write_result
 from benchmarks.trip import Confirmed, Declined, trip
 from benchmarks.verdict import WrongEffects
-from orchestrator import Done
+from orchestrator import Done, collector
 from orchestrator.codec.envelope import Envelope, Origin, Record
 from orchestrator.codec.limits import DEFAULT_LIMITS
 from orchestrator.codec.payloads import AvroPayloads
@@ -196,6 +196,7 @@ def measure(options: Namespace) -> int:
     rows = []
     with tempfile.TemporaryDirectory(prefix="saga-bench-") as folder:
         worker = DryWorker(Path(folder) / "store")
+        collector.spare()
         for number in range(options.rounds + 1):  # the first is for warming up
             worker.spent_ns.clear()
             worker.begin(f"dry{number}", options.sagas)

@@ -7,6 +7,7 @@ of items. Records are tuples by default; a `Shape` makes them any other object.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.codec import straight
@@ -15,6 +16,7 @@ from orchestrator.codec.primitives import (
     READY,
     TRUE,
     Codec,
+    Writer,
     far_int,
     far_long,
     no_boolean,
@@ -28,6 +30,15 @@ ITEMS_MAX = 65_536
 """Items in one array or map. More is no payload but an attempt on the memory of the worker."""
 
 
+class Parts(NamedTuple):
+    """How a class of tuples lies in a record that has more fields than it."""
+
+    fields: tuple[int, ...]
+    """For each part of such a tuple, the field of the record that it is."""
+    rest: Mapping[int, Any]
+    """What every other field always is."""
+
+
 class Shape(NamedTuple):
     """How a record, or an enum, looks in Python."""
 
@@ -36,6 +47,8 @@ class Shape(NamedTuple):
     """From the list of a record's fields, or the symbol of an enum."""
     take: Callable[[Any], Any]
     """To a sequence of a record's fields, or the symbol of an enum."""
+    parts: Mapping[Any, Parts] = MappingProxyType({})
+    """Classes that are written straight, without `take`."""
 
 
 _PYTHON_TYPES: dict[object, type] = {
@@ -125,7 +138,12 @@ class _Compiler:
             **{f"r{number}": codec.read for number, codec in enumerate(codecs)},
             **{f"w{number}": codec.write for number, codec in enumerate(codecs)},
         }
-        return Codec(straight.reader(known, names), straight.writer(known, names))
+        write = straight.writer(known, names)
+        if shape is not None and shape.parts:
+            layouts = {kind: _layout(parts, codecs) for kind, parts in shape.parts.items()}
+            writers = {kind: straight.writer(known, names, it) for kind, it in layouts.items()}
+            write = _by_class(writers, write)
+        return Codec(straight.reader(known, names), write)
 
     def _union(self, schema: list[object]) -> Codec:
         codecs = [self.compile(branch) for branch in schema]
@@ -140,6 +158,18 @@ class _Compiler:
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _layout(parts: Parts, codecs: Sequence[Codec]) -> straight.Layout:
+    rest = {number: codecs[number].encode(value) for number, value in parts.rest.items()}
+    return straight.Layout(parts.fields, rest)
+
+
+def _by_class(writers: Mapping[type, Writer], other: Writer) -> Writer:
+    def write(value: Any, out: list[bytes]) -> None:
+        writers.get(type(value), other)(value, out)
+
+    return write
 
 
 def _enum(symbols: Sequence[str], shape: Shape | None) -> Codec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from operator import attrgetter
 from typing import Any, assert_never
 
@@ -65,9 +66,32 @@ def _record_shape(kind: Record) -> Shape:
             raise TypeError(f"a {cls.__name__} is wanted, not {value!r}")
         return get(value)
 
-    if hasattr(cls, "__post_init__"):
+    if not is_plain(cls):
         return Shape(cls, lambda values: construct(cls, (), *values), take)
-    return Shape(cls, lambda values: cls(*values), take)
+
+    def make(values: tuple[Any, ...]) -> Any:
+        # What the generated `__init__` does, without its detour around frozen's own guard.
+        made: Any = object.__new__(cls)
+        made.__dict__.update(zip(names, values, strict=True))
+        return made
+
+    return Shape(cls, make, take)
+
+
+def is_plain(cls: type) -> bool:
+    """Say whether a dataclass takes any values of its fields' types: no code of its own may refuse."""
+    init = getattr(inspect.getattr_static(cls, "__init__"), "__code__", None)
+    generated = init is not None and init.co_filename == "<string>"
+    new = inspect.getattr_static(cls, "__new__")
+    own = hasattr(cls, "__post_init__") or new is not inspect.getattr_static(object, "__new__")
+    return generated and not own and cls.__dictoffset__ != 0
+
+
+def may_refuse(annotation: Any) -> bool:
+    """Say whether some class in a type has code that may refuse values of the right types."""
+    return not all(
+        is_plain(s.type) for s in shapes_of(annotation).values() if is_dataclass(s.type)
+    )
 
 
 def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:

@@ -28,10 +28,13 @@ class Form:
         self.codec = codec
         self.prefix = schema.prefix
         """What its values are written with."""
+        self._write = codec.write
 
     def encode(self, value: object) -> bytes:
         """Encode a value after the prefix. Raises one of `primitives.WRITE_ERRORS`."""
-        return self.codec.encode(value, self.prefix)
+        out = [self.prefix]
+        self._write(value, out)
+        return b"".join(out)
 
 
 class Writers:

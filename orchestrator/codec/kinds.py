@@ -86,6 +86,20 @@ def kind_of(annotation: Any) -> Kind:
     return _kind(annotation, getattr(annotation, "__name__", str(annotation)), ())
 
 
+def holds_many(annotation: Any) -> bool:
+    """Say whether a tuple or a dict is anywhere in a type: Avro writes those in more than one way."""
+    stack = [kind_of(annotation)]
+    while stack:
+        kind = stack.pop()
+        if isinstance(kind, Many | Mapped):
+            return True
+        if isinstance(kind, Record):
+            stack.extend(field.kind for field in kind.fields)
+        elif isinstance(kind, Optional):
+            stack.append(kind.inner)
+    return False
+
+
 def _problem(place: str, text: str) -> DefinitionError:
     return DefinitionError((Problem(place, text),))
 

@@ -65,12 +65,12 @@ def _check_headers(headers: tuple[tuple[str, bytes | None], ...], limits: Limits
             raise refuse("oversize_header", f"a name of {len(name)} characters")
         if len(value or b"") > limits.header_value_bytes_max:
             raise refuse("oversize_header", f"{len(value or b'')} bytes in {name!r}")
-        if not _PRINTABLE.fullmatch(name):
-            raise refuse("bad_header", f"the name {name!r} is not printable ASCII")
         if name in READ_HEADERS:
             if name in seen or not _PRINTABLE_BYTES.fullmatch(value or b""):
                 raise refuse("bad_header", f"{name!r} is there twice or is not printable ASCII")
             seen.add(name)
+        elif not _PRINTABLE.fullmatch(name):
+            raise refuse("bad_header", f"the name {name!r} is not printable ASCII")
 
 
 def traceparent(envelope: Envelope) -> bytes | None:

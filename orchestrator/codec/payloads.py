@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from orchestrator.codec import json, lint
 from orchestrator.codec.avro import Schema
 from orchestrator.codec.binary import compile_schema
-from orchestrator.codec.derive import schema_of, shapes_of
+from orchestrator.codec.derive import may_refuse, schema_of, shapes_of
 from orchestrator.codec.forms import Decoder, Form, Writers
-from orchestrator.codec.kinds import Problem, Record, kind_of
+from orchestrator.codec.kinds import Problem, Record, holds_many, kind_of
 from orchestrator.codec.plain import from_plain, to_plain
-from orchestrator.codec.primitives import WRITE_ERRORS
+from orchestrator.codec.primitives import WRITE_ERRORS, Codec
 from orchestrator.codec.refusals import refuse
 from orchestrator.codec.registry import Registry
 from orchestrator.errors import DefinitionError
@@ -30,6 +30,10 @@ class _Compiled(NamedTuple):
     decode: Callable[[bytes], Any]
     form: Form | None = None
     """Of payloads, whose bytes carry a prefix."""
+    bare: Codec | None = None
+    """Reads payloads without making objects of them; None if their classes have a say."""
+    one_form: bool = False
+    """Whether a value has only one encoding: what is read would be written just so."""
 
 
 class AvroPayloads:
@@ -89,15 +93,20 @@ class AvroPayloads:
         Raises:
             DecodeError: As `decode`; `malformed_payload` for JSON of another type.
         """
+        if self._of(kind).one_form:
+            return self.vet(data, kind)
         return self.encode(self.read(data, kind), kind)
 
     def vet(self, data: bytes, kind: Any, /) -> bytes:
         """Do as `accept`, but leave bytes that decode by the present schema as they are: cheaper."""
-        form = self._of(kind).form
+        form, bare = self._of(kind)[2:4]
         if form is not None and data.startswith(form.prefix):
-            self.decode(data, kind)
+            if bare is None:
+                self.decode(data, kind)
+            else:
+                bare.decode(data, len(form.prefix))
             return data
-        return self.accept(data, kind)
+        return self.encode(self.read(data, kind), kind)
 
     def read(self, data: bytes, kind: Any, /) -> Any:
         """Decode a value that may also be JSON. Raises as `accept`."""
@@ -128,7 +137,10 @@ class AvroPayloads:
             return _Compiled(codec.encode, codec.decode)
         form = Form(schema, codec)
         self._writers.publish(form)
-        return _Compiled(form.encode, Decoder({form: _itself}, self._writers), form)
+        bare = None if may_refuse(kind) else compile_schema(schema.parsed)
+        decode = Decoder({form: _itself}, self._writers)
+        one_form = bare is not None and not holds_many(kind)
+        return _Compiled(form.encode, decode, form, bare, one_form)
 
 
 def _itself(value: Any) -> Any:

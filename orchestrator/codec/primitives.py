@@ -36,9 +36,9 @@ class Codec(NamedTuple):
     read: Reader
     write: Writer
 
-    def encode(self, value: object, prefix: bytes = b"") -> bytes:
-        """Encode, after a prefix. Raises one of `WRITE_ERRORS` for a value of another type."""
-        out = [prefix]
+    def encode(self, value: object) -> bytes:
+        """Encode. Raises one of `WRITE_ERRORS` for a value of another type."""
+        out: list[bytes] = []
         self.write(value, out)
         return b"".join(out)
 

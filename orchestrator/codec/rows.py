@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
+from orchestrator.codec.binary import Parts
 from orchestrator.codec.records import Transition
 from orchestrator.codec.refusals import refuse
 from orchestrator.core import events as ev
@@ -148,15 +149,10 @@ def _only(row: Row, event: E, packed: Row) -> E:
     return event
 
 
-def _packer(kind: type[Any], columns: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    # Fields and nones in one tuple, then every column picked from it: no loop in Python.
+def _parts(kind: type[Any], columns: tuple[str, ...]) -> Parts:
     nones = Row(EVENT_NUMBERS[kind])
-    picked = [
-        columns.index(column) if column in columns else len(columns) + place
-        for place, column in enumerate(Row._fields)
-    ]
-    pick = itemgetter(*picked)
-    return lambda event: pick((*event, *nones))
+    rest = {place: nones[place] for column, place in _PLACES.items() if column not in columns}
+    return Parts(tuple(_PLACES[column] for column in columns), rest)
 
 
 def _unpacker(kind: type[Any], columns: tuple[str, ...]) -> Callable[[Row], Event]:
@@ -190,11 +186,9 @@ def _picker(places: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...
     return lambda row: tuple(row[place] for place in places)
 
 
-_PACK: dict[type, Callable[[Any], tuple[Any, ...]]] = {
-    **{kind: _packer(kind, columns) for kind, columns in COLUMNS.items()},
-    ev.SagaStarted: _pack_started,
-    ev.SagaEnded: _pack_ended,
-}
+PARTS = {kind: _parts(kind, columns) for kind, columns in COLUMNS.items()}
+"""For each event of `COLUMNS`, how it lies in a `Row`."""
+
 _UNPACK: dict[int, Callable[[Row], Event]] = {
     **{EVENT_NUMBERS[kind]: _unpacker(kind, columns) for kind, columns in COLUMNS.items()},
     EVENT_NUMBERS[ev.SagaStarted]: _unpack_started,
@@ -202,9 +196,14 @@ _UNPACK: dict[int, Callable[[Row], Event]] = {
 }
 
 
-def pack(event: Event) -> tuple[Any, ...]:
+def pack(event: Event) -> Row:
     """Lay an event out in the columns of `Row`."""
-    return _PACK[type(event)](event)
+    if isinstance(event, ev.SagaStarted):
+        return _pack_started(event)
+    if isinstance(event, ev.SagaEnded):
+        return _pack_ended(event)
+    columns = zip(COLUMNS[type(event)], event, strict=True)
+    return Row(EVENT_NUMBERS[type(event)], **dict(columns))  # type: ignore[arg-type]
 
 
 def unpack(row: Row) -> Event:

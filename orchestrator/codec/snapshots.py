@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.codec.refusals import refuse
-from orchestrator.core.state import IDLE, Phase, SagaState, StepState, StepStatus
+from orchestrator.core.state import BARE, Phase, SagaState, StepState, StepStatus
 
 _DECISION_MAX = 2
 _STATUSES = tuple(StepStatus)
 _PHASES = {int(phase): phase for phase in Phase}
-_BARE = tuple(StepState(status) for status in StepStatus)
 
 
 class StepRow(NamedTuple):
@@ -74,7 +73,7 @@ def pack_state(state: SagaState) -> tuple[Any, ...]:
             [
                 (place, *step[1:])
                 for place, step in enumerate(steps)
-                if step is not IDLE and step != _BARE[step[0]]
+                if step is not BARE[step[0]] and step != BARE[step[0]]
             ]
         ),
     )
@@ -109,7 +108,7 @@ def unpack_state(row: SnapshotRow) -> SagaState:
 def _steps(statuses: bytes, rows: Sequence[StepRow]) -> tuple[StepState, ...]:
     if statuses and max(statuses) >= len(_STATUSES):
         raise refuse("out_of_range", f"there is no step status {max(statuses)}")
-    steps = [_BARE[status] for status in statuses]
+    steps = [BARE[status] for status in statuses]
     before = -1
     for row in rows:
         if not 0 <= row.step < len(steps):

@@ -21,6 +21,7 @@ from orchestrator.codec.records import (
 )
 from orchestrator.codec.registry import Registry
 from orchestrator.codec.rows import (
+    PARTS,
     Ended,
     Row,
     Started,
@@ -73,7 +74,7 @@ _RECORDS: tuple[type[Any], ...] = (
 )
 SHAPES = {kind.__name__: _plain(kind) for kind in _RECORDS} | {
     "Transition": Shape(Transition, unpack_transition, pack_transition),
-    "Event": Shape(Row, lambda values: unpack(Row._make(values)), pack),
+    "Event": Shape(Row, lambda values: unpack(Row._make(values)), pack, PARTS),
     "Snapshot": Shape(SagaState, lambda row: unpack_state(SnapshotRow._make(row)), pack_state),
     "Step": _plain(StepRow),
 }

@@ -30,7 +30,7 @@ from orchestrator.core.events import (
     StepUnknown,
     TimerIgnored,
 )
-from orchestrator.core.state import IDLE, SAGA_TIMER, Phase, SagaState, StepState, StepStatus
+from orchestrator.core.state import BARE, IDLE, SAGA_TIMER, Phase, SagaState, StepState, StepStatus
 from orchestrator.core.transitions import PHASES, STEPS
 from orchestrator.errors import StateError
 
@@ -180,7 +180,7 @@ def _undo_requested(
 
 
 def _settled(_: StepState, __: Event, status: StepStatus) -> StepState:
-    return StepState(status)
+    return BARE[status]
 
 
 def _undo_stuck(step: StepState, event: CompensationStuck, status: StepStatus) -> StepState:
@@ -283,7 +283,7 @@ def _ended(state: SagaState, event: SagaEnded) -> SagaState:
         phase=Phase(event.phase),
         payload=b"",
         due_ms=event.forget_ms,
-        steps=tuple(StepState(step.status) for step in state.steps),
+        steps=tuple([BARE[step.status] for step in state.steps]),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 ID_LENGTH_MAX = 128
@@ -49,8 +50,9 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+@lru_cache(1_024)
 def parse_effect_id(text: str) -> EffectId | None:
-    """Read an effect id; None if `text` is none."""
+    """Read an effect id; None if `text` is none. Remembered: a reply's is checked, then used."""
     match = _EFFECT.fullmatch(text)
     if match is None:
         return None

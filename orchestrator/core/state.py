@@ -77,7 +77,9 @@ class StepState(NamedTuple):
     result: bytes = b""
 
 
-IDLE = StepState()
+BARE = tuple(StepState(status) for status in StepStatus)
+"""For each status, a step that has nothing else."""
+IDLE = BARE[StepStatus.IDLE]
 
 
 class SagaState(NamedTuple):

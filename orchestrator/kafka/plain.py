@@ -31,11 +31,20 @@ class PlainProducer:
     """
 
     def __init__(
-        self, settings: KafkaSettings, client_id: str, timeout_s: float = _TIMEOUT_S
+        self,
+        settings: KafkaSettings,
+        client_id: str,
+        timeout_s: float = _TIMEOUT_S,
+        *,
+        quiet: bool = False,
     ) -> None:
         """Make ready; nothing is connected before the first `send`.
 
-        `timeout_s` is how long a record may take to be acknowledged.
+        Args:
+            settings: The cluster.
+            client_id: How brokers know us.
+            timeout_s: How long a record may take to be acknowledged.
+            quiet: Only failures are reported, which is cheaper: `on_acknowledged` is never called.
         """
         self._timeout_s = timeout_s
         self._config = {
@@ -48,6 +57,7 @@ class PlainProducer:
             "linger.ms": 2,
             "retry.backoff.ms": 10,
             "compression.type": "lz4",
+            "delivery.report.only.error": quiet,
             "error_cb": lambda _: None,
         }
         self._producer: Producer | None = None
@@ -60,9 +70,11 @@ class PlainProducer:
         """
         producer = self._open()
         failures: list[OrchestratorError] = []
-        told = on_acknowledged or _ignored
+        refused = partial(_refused, failures)
         for count, record in enumerate(records, start=1):
-            delivered = partial(_delivered, record, told, failures)
+            delivered = refused
+            if on_acknowledged is not None:
+                delivered = partial(_delivered, record, on_acknowledged, failures)
             self._produce(producer, record, delivered, failures)
             if count % _SERVE_COUNT == 0:
                 producer.poll(0)
@@ -93,18 +105,20 @@ class PlainProducer:
         delivered: Callable[[KafkaError | None, Any], None],
         failures: list[OrchestratorError],
     ) -> None:
-        until_s = time.monotonic() + self._timeout_s
+        topic, partition, key, value, headers = record
+        until_s = 0.0
         while not failures:
             try:
                 producer.produce(
-                    record.topic,
-                    value=record.value,
-                    key=record.key,
-                    partition=record.partition,
-                    headers=list(record.headers) or None,
+                    topic,
+                    value,
+                    key,
+                    partition,
                     on_delivery=delivered,
+                    headers=list(headers) if headers else None,
                 )
             except BufferError:
+                until_s = until_s or time.monotonic() + self._timeout_s
                 if time.monotonic() > until_s:
                     text = f"sending to {record.topic}: the queue stayed full"
                     failures.append(Retriable(text))
@@ -124,13 +138,14 @@ def _delivered(
 ) -> None:
     if error is None:
         told(record, Origin(message.topic(), message.partition(), message.offset()))
-    elif not failures:
-        failures.append(_failure(error, record.topic))
+    else:
+        _refused(failures, error, message)
+
+
+def _refused(failures: list[OrchestratorError], error: KafkaError | None, message: Any) -> None:
+    if error is not None and not failures:
+        failures.append(_failure(error, message.topic()))
 
 
 def _failure(error: KafkaError, topic: str) -> OrchestratorError:
     return errors.sending_error(error, f"sending to {topic}")
-
-
-def _ignored(_record: Record, _origin: Origin) -> None:
-    pass

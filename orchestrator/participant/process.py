@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 
 import structlog
 
+from orchestrator import collector
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import ConfigurationError
 from orchestrator.kafka.admin import KafkaAdmin
@@ -53,7 +54,7 @@ def serve(
     commands, replies, letters, partitions = _topics(kafka, topics, name)
     with ExitStack() as opened:
         ledger = opened.enter_context(closing(open_ledger(settings, name, ledger_kind(bindings))))
-        outlet = opened.enter_context(closing(PlainProducer(kafka, f"{name}-replies")))
+        outlet = opened.enter_context(closing(PlainProducer(kafka, f"{name}-replies", quiet=True)))
         inlet = opened.enter_context(closing(_inlet(kafka, topics, settings, name, commands)))
         executor = None
         if settings.handler_threads > 1:
@@ -72,6 +73,7 @@ def serve(
             now_ms=_now_ms,
         )
         _log.info("participant_started", participant=name, handlers=sorted(bindings))
+        collector.spare()
         loop.run(stopping)
         _log.info("participant_stopped", participant=name, handlers_run=loop.totals.ran_count)
     return loop.totals

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -42,28 +41,31 @@ class Answer(NamedTuple):
     """With RETRY: the handler says that it has done nothing."""
 
 
-@dataclass(frozen=True, slots=True)
 class Runner:
     """Runs handlers. Never raises for what a handler does."""
 
-    bindings: Mapping[str, Binding]
-    payloads: Payloads
-    payload_bytes_max: int
-    """A larger result could not be sent, so it counts as a fault of the handler."""
+    def __init__(
+        self, bindings: Mapping[str, Binding], payloads: Payloads, payload_bytes_max: int
+    ) -> None:
+        """Make ready. A result of more bytes could not be sent: it is a fault of the handler."""
+        self.payloads = payloads
+        self.payload_bytes_max = payload_bytes_max
+        self._bindings = dict(bindings)
+        inside = {name for name, binding in bindings.items() if binding.inside is not None}
+        self._inside = frozenset(inside)
+        self._outside = frozenset(bindings.keys() - inside)
 
     def works_inside(self, command_type: str) -> bool:
         """Whether all effects of this command's handler are inside the ledger."""
-        binding = self.bindings.get(command_type)
-        return binding is not None and binding.inside is not None
+        return command_type in self._inside
 
     def leaves_traces(self, command_type: str) -> bool:
         """Whether this command's handler has effects elsewhere."""
-        binding = self.bindings.get(command_type)
-        return binding is not None and binding.inside is None
+        return command_type in self._outside
 
     def run(self, task: Task, handle: object) -> Answer:
         """Run the command's handler; `handle` is the ledger's, for one that works inside."""
-        binding = self.bindings.get(task.command.type)
+        binding = self._bindings.get(task.command.type)
         if binding is None:
             # An operator sees this in the saga's timeline; once the handler is deployed it heals.
             return self._fault(task, f"there is no handler for {task.command.type}", clean=True)

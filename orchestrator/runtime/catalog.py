@@ -42,7 +42,7 @@ class Catalog:
         """The definition that a start command asks for; version 0: the newest."""
         return self._by_version.get((name, version)) if version else self._newest.get(name)
 
-    def of(self, state: SagaState) -> Definition | None:
+    def of(self, state: SagaState) -> Known | None:
         """The definition that a saga runs on; None if this program has no such version.
 
         One whose fingerprint differs from the one that the saga started with is none.
@@ -50,7 +50,7 @@ class Catalog:
         known = self._by_version.get((state.definition, state.version))
         if known is None or known.definition.fingerprint != state.fingerprint:
             return None
-        return known.definition
+        return known
 
     def missing(self, state: SagaState) -> tuple[str, str]:
         """Why `of` gave None: reason and text."""

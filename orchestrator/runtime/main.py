@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestrator import collector
 from orchestrator.codec.limits import DEFAULT_LIMITS
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
@@ -102,9 +102,7 @@ def run_worker(
         counters=Counters() if counters is None else counters,
         log=log,
     )
-    # What lives from here on to the end need not be looked at by the collector again and again.
-    gc.collect()
-    gc.freeze()
+    collector.spare()
     worker.run(stop)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from orchestrator.codec.records import Cursor
 from orchestrator.core.state import SagaState, Timer, timers
@@ -41,12 +41,8 @@ class Change(NamedTuple):
     """As committed."""
 
 
-class Lookup(NamedTuple):
-    """A saga as the next decision must see it."""
-
-    state: SagaState | None
-    timers_before: tuple[Timer, ...]
-    """As committed."""
+Lookup: TypeAlias = tuple[SagaState | None, tuple[Timer, ...]]
+"""A saga as the next decision must see it, and its timers as committed."""
 
 
 class Shard:
@@ -78,7 +74,8 @@ class Shard:
         """Timers that could not be fired, and when to try again."""
         self._decode = decode
         self._cache_count_max = cache_count_max
-        self._states: dict[str, SagaState] = {}
+        self._known: dict[str, Lookup] = {}
+        """Committed states, the longest unchanged first."""
 
     @property
     def touched(self) -> bool:
@@ -94,14 +91,15 @@ class Shard:
         """The saga as the open transaction would leave it. Raises CorruptStore."""
         change = self.overlay.get(saga_id)
         if change is not None:
-            return Lookup(change.state, change.timers_before)
-        state = self._states.get(saga_id)
-        if state is None:
-            snapshot = self.store.get(saga_id)
-            if snapshot is None:
-                return Lookup(None, ())
-            state = self._read(saga_id, snapshot)
-        return Lookup(state, timers(state))
+            return change.state, change.timers_before
+        known = self._known.get(saga_id)
+        if known is not None:
+            return known
+        snapshot = self.store.get(saga_id)
+        if snapshot is None:
+            return None, ()
+        state = self._read(saga_id, snapshot)
+        return state, timers(state)
 
     def _read(self, saga_id: str, snapshot: bytes) -> SagaState:
         try:
@@ -155,9 +153,7 @@ class Shard:
         added: list[Timer] = []
         removed: list[Timer] = []
         for change in overlay.values():
-            if change.timers != change.timers_before:
-                removed.extend(change.timers_before)
-                added.extend(change.timers)
+            note_timers(change.timers_before, change.timers, added, removed)
         puts = {saga_id: c.snapshot for saga_id, c in overlay.items() if c.snapshot is not None}
         deletes = tuple(saga_id for saga_id, c in overlay.items() if c.snapshot is None)
         self.store.apply(
@@ -170,18 +166,28 @@ class Shard:
         self.forget_overlay()
 
     def _remember(self) -> None:
-        states = self._states
+        known = self._known
         for saga_id, change in self.overlay.items():
-            states.pop(saga_id, None)
+            known.pop(saga_id, None)
             if change.state is not None:
-                states[saga_id] = change.state
-        for saga_id in list(islice(states, max(0, len(states) - self._cache_count_max))):
-            del states[saga_id]  # the longest unchanged first
+                known[saga_id] = change.state, change.timers
+        for saga_id in list(islice(known, max(0, len(known) - self._cache_count_max))):
+            del known[saga_id]
 
     def reset(self) -> None:
         """Forget what memory holds; the store speaks from now on."""
         self.forget_overlay()
-        self._states.clear()
+        self._known.clear()
         self.postponed.clear()
         self.backlog = {}
         self.announced = False
+
+
+def note_timers(
+    before: tuple[Timer, ...], after: tuple[Timer, ...], added: list[Timer], removed: list[Timer]
+) -> None:
+    """Add what one saga's change does to the due index: a deadline that stays is not touched."""
+    if before == after:
+        return
+    removed.extend([timer for timer in before if timer not in after])
+    added.extend([timer for timer in after if timer not in before])

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "orchestrator"
 PURE = {"errors", "core"}
 RULES: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
+    "collector": (set(), set()),
     "guard": (set(), set()),
     "core": ({"core", "errors"}, set()),
     "definition": ({"definition", "core", "errors", "guard"}, {"typing_extensions"}),
@@ -26,12 +27,12 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "observability": ({"observability", "errors"}, {"structlog"}),
     "runtime": (
         {"runtime", "core", "codec", "definition", "kafka", "store", "topics", "settings"}
-        | {"errors", "guard", "observability", "modules"},
+        | {"errors", "collector", "guard", "observability", "modules"},
         {"structlog"},
     ),
     "participant": (
         {"participant", "core", "codec", "definition", "kafka", "topics", "settings", "store"}
-        | {"errors", "guard", "observability", "modules"},
+        | {"errors", "collector", "guard", "observability", "modules"},
         {"rocksdict", "structlog", "typing_extensions"},
     ),
     "audit": (

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import count
 
 import fastavro
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,30 @@ def test_bytes_json_and_fastavro_agree(data, pair):
     out = io.BytesIO()
     fastavro.schemaless_writer(out, schema, plain(value))
     assert out.getvalue() == encoded[10:]
+
+
+@given(data=st.data(), pair=PAYLOAD_TYPES)
+@SLOW
+def test_what_is_accepted_is_what_would_be_written(data, pair):
+    # However it is checked: by making the value and writing it again, or only by reading it.
+    kind, values = pair
+    payloads = AvroPayloads()
+    encoded = payloads.encode(data.draw(values), kind)
+    at = data.draw(st.integers(10, len(encoded)))
+    bad = (
+        encoded[:at]
+        + data.draw(st.binary(max_size=3))
+        + encoded[at + data.draw(st.integers(0, 2)) :]
+    )
+    try:
+        written = payloads.encode(payloads.decode(bad, kind), kind)
+    except DecodeError:
+        for check in (payloads.accept, payloads.vet):
+            with pytest.raises(DecodeError):
+                check(bad, kind)
+    else:
+        assert payloads.accept(bad, kind) == written
+        assert payloads.vet(bad, kind) == bad
 
 
 @given(data=st.data(), pair=PAYLOAD_TYPES)

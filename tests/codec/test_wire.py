@@ -53,7 +53,7 @@ def test_round_trip(name, data):
 def plain(value):
     """A record as fastavro takes it: by field name. Nested records of unions by their own name."""
     if isinstance(value, Transition):
-        value = value._replace(events=tuple(Row._make(pack(event)) for event in value.events))
+        value = value._replace(events=tuple(pack(event) for event in value.events))
     if hasattr(value, "_asdict"):
         made = {key: plain(part) for key, part in value._asdict().items()}
         kind = type(value).__name__

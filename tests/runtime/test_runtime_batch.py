@@ -398,4 +398,4 @@ def test_the_cache_is_bounded_and_drops_what_was_longest_unchanged():
     for saga_id in ("s-1", "s-2", "s-3"):
         bench.start(saga_id)
         bench.settle()
-    assert list(bench.shard._states) == ["s-2", "s-3"]
+    assert list(bench.shard._known) == ["s-2", "s-3"]

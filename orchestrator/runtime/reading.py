@@ -1,0 +1,125 @@
+"""From a record of an input topic to a command that is understood. Nothing is decided here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from orchestrator.codec.envelope import Envelope
+from orchestrator.codec.keys import REROUTED
+from orchestrator.codec.limits import Limits, check, traceparent
+from orchestrator.codec.records import Cause
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.commands import (
+    Command,
+    ReplyOutcome,
+    ReplyReceived,
+    ResolveStep,
+    StartSaga,
+)
+from orchestrator.core.ids import Direction, is_id, parse_effect_id
+from orchestrator.core.state import SagaState
+from orchestrator.kafka.partitioner import partition as partition_of
+from orchestrator.runtime.catalog import Catalog, Known
+from orchestrator.runtime.quarantine import Refusal
+from orchestrator.topics import Topics
+
+_OUTCOMES = {int(outcome): outcome for outcome in ReplyOutcome}
+_SUCCEEDED, _DO = ReplyOutcome.SUCCEEDED, Direction.DO.value
+
+
+class Read(NamedTuple):
+    """An input, understood."""
+
+    command: Command
+    cause: Cause
+    known: Known | None
+    """The definition that a start command asks for."""
+    traceparent: bytes | None
+
+
+class Reroute(NamedTuple):
+    """A command that was sent to the wrong shard, and where it belongs."""
+
+    partition: int
+
+
+Understood: TypeAlias = Read | Refusal | Reroute
+
+
+class Reader:
+    """Reads commands and replies. Every method raises DecodeError for bytes that are none."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        codec: RecordCodec,
+        limits: Limits,
+        topics: Topics,
+        partitions: int,
+    ) -> None:
+        self._catalog = catalog
+        self._codec = codec
+        self._limits = limits
+        self._partitions = partitions
+        self._participants = {topics.replies(name): name for name in catalog.participants}
+
+    def read(self, partition: int, envelope: Envelope) -> Understood:
+        """Read one record of the shard `partition`."""
+        check(envelope, self._limits)
+        participant = self._participants.get(envelope.origin.topic)
+        if participant is None:
+            return self._command(partition, envelope)
+        return self._reply(envelope, participant)
+
+    def _command(self, partition: int, envelope: Envelope) -> Understood:
+        key = envelope.key or b""
+        home = partition_of(key, self._partitions)
+        if home != partition:
+            if any(name == REROUTED for name, _ in envelope.headers):
+                return Refusal("misrouted", f"belongs to shard {home}, where it was sent before")
+            return Reroute(home)
+        command = self._codec.decode_command(envelope.value or b"")
+        if command.saga_id.encode() != key or not is_id(command.saga_id):
+            return Refusal("key_mismatch", "the key is not the saga id that the command names")
+        if not isinstance(command, StartSaga):
+            return Read(command, Cause("operator", envelope.origin, command.actor), None, None)
+        known = self._catalog.find(command.definition, command.version)
+        if known is not None:
+            command = command._replace(payload=known.accept(command.payload))
+        return Read(command, Cause("start", envelope.origin, ""), known, traceparent(envelope))
+
+    def _reply(self, envelope: Envelope, participant: str) -> Understood:
+        effect_id, saga_id, outcome, text, payload = self._codec.decode_reply(
+            envelope.value or b""
+        )
+        effect = parse_effect_id(effect_id)
+        if effect is None:
+            return Refusal("bad_id", "the effect id is not spelled saga/step/direction/attempt")
+        of_saga, step_id, direction, attempt = effect
+        if of_saga != saga_id or saga_id.encode() != envelope.key:
+            return Refusal("key_mismatch", "key, saga and effect id do not name the same saga")
+        command = ReplyReceived(
+            saga_id, step_id, direction, attempt, _OUTCOMES[outcome], payload, text, participant
+        )
+        cause = Cause("reply", envelope.origin, participant)
+        return Read(command, cause, None, traceparent(envelope))
+
+
+def with_result(command: Command, state: SagaState | None, known: Known | None) -> Command:
+    """Check what a participant, or a person, says that a step gave; `known` tells the type.
+
+    What a step function cannot read must not get into a saga: it would be stuck there. Raises
+    DecodeError.
+    """
+    if known is None or state is None or state.ended:
+        return command
+    if isinstance(command, ReplyReceived):
+        if command.outcome is not _SUCCEEDED or command.direction != _DO:
+            return command
+        result = known.accept_result(command.step_id, command.payload)
+        return command if result is command.payload else command._replace(payload=result)
+    if isinstance(command, ResolveStep) and command.result:
+        result = known.accept_result(command.step_id, command.result)
+        return command._replace(result=result)
+    return command
