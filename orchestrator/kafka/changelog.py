@@ -86,7 +86,7 @@ class ChangelogTail:
         """Read this partition as well, from an offset on."""
         self.forget(TopicPartition(start.topic, start.partition))
         first = start.offset or OFFSET_BEGINNING
-        if first == OFFSET_BEGINNING:
+        if first == OFFSET_BEGINNING or not self._followed:
             _learn_leaders(self._consumer, start.topic)
         self._consumer.incremental_assign(
             [confluent_kafka.TopicPartition(start.topic, start.partition, first)]
