@@ -63,6 +63,7 @@ def following(home: Home) -> Iterator[Copies]:
             stores=home.local,
             settings=home.settings,
             codec=home.codec,
+            clock=clock,
             counters=Counters(),
             log=home.log,
         ),

@@ -163,9 +163,7 @@ class Copies:
         start = self._cluster.start_offsets([there])[there]
         end = self._cluster.end_offsets([there])[there]
         copy = Copy(partition, self._shelf.open(partition))
-        reason = self._shelf.distrust(
-            copy.store, partition, start=start, end=end, now_ms=self._clock.now_ms()
-        )
+        reason = self._shelf.distrust(copy.store, partition, start=start, end=end)
         if reason is not None:
             copy.store = self._shelf.begin_anew(copy.store, partition, reason)
         self._copies[partition] = copy

@@ -169,7 +169,12 @@ class Recovery:
         self._changelog = changelog
         self._partitions = partitions
         self._shelf = Shelf(
-            stores=stores, settings=settings, codec=codec, counters=counters, log=log
+            stores=stores,
+            settings=settings,
+            codec=codec,
+            clock=clock,
+            counters=counters,
+            log=log,
         )
         self._source = source
         self._reader = reader
@@ -235,7 +240,6 @@ class Recovery:
                 shard.partition,
                 start=starts[changelog],
                 end=ends[changelog],
-                now_ms=self._clock.now_ms(),
             )
             if reason is not None:
                 self.begin_anew(shard, reason)

@@ -17,6 +17,7 @@ from orchestrator.core.state import Timer, timers
 from orchestrator.errors import CorruptStore, DecodeError
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
+from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.store.base import Batch, ShardStore
 
@@ -87,12 +88,14 @@ class Shelf:
         stores: Stores,
         settings: WorkerSettings,
         codec: RecordCodec,
+        clock: Clock,
         counters: Counters,
         log: Log,
     ) -> None:
         self._stores = stores
         self._settings = settings
         self._codec = codec
+        self._clock = clock
         self._counters = counters
         self._log = log
 
@@ -112,9 +115,7 @@ class Shelf:
         self._set_aside(partition, reason, text)
         return self._stores.open(partition)
 
-    def distrust(
-        self, store: ShardStore, partition: int, *, start: int, end: int, now_ms: int
-    ) -> str | None:
+    def distrust(self, store: ShardStore, partition: int, *, start: int, end: int) -> str | None:
         """T2: say why a store is not to be used with a changelog of `start` to `end`; None: it is."""
         try:
             self.cursor(store, partition)
@@ -124,7 +125,7 @@ class Shelf:
             store,
             start=start,
             end=end,
-            now_ms=now_ms,
+            now_ms=self._clock.now_ms(),
             delete_retention_ms=self._settings.delete_retention_ms,
         )
 
@@ -141,9 +142,11 @@ class Shelf:
     def apply(self, store: ShardStore, envelopes: Sequence[Envelope]) -> None:
         """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore."""
         step = self._settings.restore_count_max
+        # A first reading counts from its beginning: so long tombstones must have stayed.
+        synced_at_ms = store.synced_at_ms() or self._clock.now_ms()
         for begin in range(0, len(envelopes), step):
             piece = envelopes[begin : begin + step]
-            store.apply(replayed(store, piece, self._codec, store.synced_at_ms()))
+            store.apply(replayed(store, piece, self._codec, synced_at_ms))
         self._counters.restored_count += len(envelopes)
 
     def _set_aside(self, partition: int, reason: str, text: str) -> None:

@@ -92,7 +92,12 @@ class Bench:
         self.stores, self.cluster, self.tail = Stores(), Cluster(), Tail()
         log, settings = get(), WorkerSettings()
         shelf = Shelf(
-            stores=self.stores, settings=settings, codec=CODEC, counters=Counters(), log=log
+            stores=self.stores,
+            settings=settings,
+            codec=CODEC,
+            clock=Clock(),
+            counters=Counters(),
+            log=log,
         )
         self.copies = Copies(
             changelog=NAME,
@@ -197,6 +202,17 @@ def test_a_released_shard_is_written_no_more_and_taken_up_where_it_was(bench):
     bench.copies.follow({0})
 
     assert bench.tail.starts == {0: 2}
+
+
+def test_a_copy_let_go_half_way_is_no_old_one(bench):
+    bench.cluster.ends[0] = 100
+    bench.give([snapshot(0, "a"), cursor(1)])
+    bench.copies.release([0])
+
+    bench.copies.follow({0})
+
+    assert bench.stores.aside == []
+    assert bench.store().get("a") is not None
 
 
 def test_following_others_lets_the_first_go(bench):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -99,3 +100,100 @@ def test_the_heir_of_a_killed_worker_goes_on_from_its_copy(place):
         assert lines(place, heir, "store_set_aside") == []
         place.stop(heir)
         place.check(participants, place.stored([0]))
+
+
+def standby_pids(place, worker):
+    return [line["pid"] for line in lines(place, worker, "standby_started")]
+
+
+def test_standbys_killed_and_frozen_at_any_time_harm_nothing(place):
+    with Participants(place) as participants:
+        heir, doomed = pair(place)
+        for wave in range(3):
+            start(place, f"t{wave}", 30)
+            for worker in (heir, doomed):
+                os.kill(standby_pids(place, worker)[-1], signal.SIGKILL)
+            for worker in (heir, doomed):
+                wait_until(
+                    lambda worker=worker, lives=wave + 2: (
+                        len(standby_pids(place, worker)) == lives
+                        and lines(place, worker, "copy_caught_up")[-1]["time"]
+                        > lines(place, worker, "standby_started")[-1]["time"]
+                    ),
+                    "another standby to have caught up",
+                )
+        os.kill(standby_pids(place, heir)[-1], signal.SIGSTOP)  # and it has shard 1 open
+
+        doomed.kill()
+        doomed.wait()
+        start(place, "u", 30)
+
+        place.wait_ended(120)
+        assert [line["what"] for line in lines(place, heir, "standby_lost")][-1] == (
+            "does not let go of its shards"
+        )
+        assert lines(place, heir, "store_set_aside") == []
+        place.stop(heir)
+        place.check(participants, place.stored([0]))
+
+
+def test_a_worker_restarted_at_once_is_not_kept_out_by_its_old_standby(place):
+    with Participants(place) as participants:
+        first, second = pair(place)
+        start(place, "t", 40)
+        (pid,) = standby_pids(place, second)
+        second.kill()
+        second.wait()
+        again = place.worker(1, standby=ONE)
+
+        place.wait_ended(40)
+
+        wait_until(lambda: not alive(pid), "the standby to end with its worker")
+        wait_until(lambda: lines(place, again, "shard_running"), "its shard")
+        assert [line["shards"] for line in lines(place, first, "rebalance")][-1] == [0]
+        place.stop(first)
+        place.stop(again)
+        place.check(participants)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_new_worker_reads_before_it_joins(place):
+    with Participants(place) as participants:
+        first = place.worker(0)
+        start(place, "t", 200)
+        place.wait_ended(200)
+        (end,) = place.admin.end_offsets([(place.topics.changelog, 1)]).values()
+
+        second = place.worker(1, standby={"warm_up_lag_count": 5})
+        running = place.wait_logged(second, "shard_running")
+
+        (warmed,) = lines(place, second, "warmed_up")
+        assert end > 300
+        assert warmed["lags"]["1"] <= 5
+        assert warmed["time"] < lines(place, second, "rebalance")[0]["time"]
+        assert running["restored_count"] <= 10
+        start(place, "u", 20)
+        place.wait_ended(220)
+        place.stop(first)
+        place.stop(second)
+        place.check(participants, {**place.stored([0], [0]), **place.stored([1], [1])})
+
+
+def test_warming_up_ends_with_its_time(place):
+    with Participants(place):
+        first = place.worker(0)
+        start(place, "t", 50)
+        place.wait_ended(50)
+
+        second = place.worker(1, standby={"warm_up_ms": 1, "warm_up_lag_count": 0})
+
+        place.wait_logged(second, "shard_running")
+        place.stop(first)
+        place.stop(second)
