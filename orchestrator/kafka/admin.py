@@ -20,6 +20,10 @@ from orchestrator.kafka.source import LOGGER
 _admin: Any = confluent_kafka.admin
 """The library does not declare what it documents as exported, so its types are of no use here."""
 
+_ASKED_AGAIN_S = 1.0
+"""After how long without an answer a partition's leader may be another."""
+_LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
+
 
 class KafkaAdmin:
     """An `Admin` (see `kafka.base`)."""
@@ -114,18 +118,20 @@ class KafkaAdmin:
         until_s = time.monotonic() + self._timeout_s
         while left := [pair for pair in partitions if pair not in found]:
             asked = {confluent_kafka.TopicPartition(*pair): which for pair in left}
-            futures = self._client.list_offsets(asked, request_timeout=self._timeout_s)
+            # A dead leader lets the whole question wait for its time limit.
+            futures = self._client.list_offsets(asked, request_timeout=_ASKED_AGAIN_S)
             is_late = time.monotonic() > until_s
+            known_count = len(found)
             for key, future in futures.items():
                 doing = f"reading the {name} of {key.topic}/{key.partition}"
-                answer = self._answer(future, doing, () if is_late else errors.STALE)
-                if answer is None:
-                    # The library keeps what it knew of leaders until it is asked for more.
-                    self._metadata()
-                elif answer.offset >= 0:
+                answer = self._answer(future, doing, () if is_late else _LEADERLESS)
+                # A leader that did not answer is told as an offset below 0, without an error.
+                if answer is not None and answer.offset >= 0:
                     found[TopicPartition(key.topic, key.partition)] = answer.offset
                 elif is_late:
-                    raise Unreachable(f"{doing}: the new leader does not know it yet")
+                    raise Unreachable(f"{doing}: its leader does not answer")
+            if len(found) < known_count + len(left):
+                self._metadata()  # the library keeps what it knew of leaders until it is asked
         return found
 
     def members(self, group: str) -> tuple[GroupMember, ...]:
