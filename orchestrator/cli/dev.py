@@ -187,8 +187,10 @@ def _commands(options: Namespace, dev: Dev) -> dict[str, list[str]]:
         common += ["--config", config]
     folder = Path(dev.directory)
     state, ledgers = str(folder / STATE), str(folder / LEDGERS)
+    # Workers of one machine, started again when they die, have nobody to inherit from.
+    own = ["--data-dir", state, "--standbys", "0"]
     workers = {
-        f"worker-{n}": ["worker", *common, "--instance", str(n), "--data-dir", state]
+        f"worker-{n}": ["worker", *common, "--instance", str(n), *own]
         for n in range(dev.workers_count)
     }
     participants = {

@@ -16,7 +16,7 @@ from orchestrator.kafka.base import Position, Tail, TopicPartition
 from orchestrator.observability.log import Bounded, Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.recovery import Cluster
-from orchestrator.runtime.restore import Shelf
+from orchestrator.runtime.restore import Armed, Shelf
 from orchestrator.store.base import Batch, ShardStore
 
 _POLL_COUNT = 1_000
@@ -36,6 +36,7 @@ class Copy:
         self.reached = 0
         """An end of the changelog up to which nothing is missing here; 0: none was reached yet."""
         self.begun_anew = False
+        self.armed: Armed = {}
 
     @property
     def position(self) -> int:
@@ -197,11 +198,11 @@ class Copies:
             count = len(unclosed)
         copy.unclosed = unclosed[count:]
         if count:
-            self._shelf.apply(copy.store, unclosed[:count])
+            self._shelf.apply(copy.store, unclosed[:count], copy.armed)
 
     def _begin_anew(self, copy: Copy, reason: str, text: str) -> None:
         copy.store = self._shelf.begin_anew(copy.store, copy.partition, reason, text)
-        copy.unclosed, copy.reached, copy.begun_anew = [], 0, True
+        copy.unclosed, copy.reached, copy.armed, copy.begun_anew = [], 0, {}, True
         self._tail.follow(Position(self._changelog, copy.partition, 0))
 
     def _caught_up(self, copy: Copy, end: int) -> None:

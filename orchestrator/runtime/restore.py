@@ -48,10 +48,26 @@ def discard_reason(
     return None
 
 
+Armed = dict[str, tuple[Timer, ...]]
+"""Saga id to the timers that are armed in a store, as far as they are remembered."""
+_REMEMBERED_COUNT_MAX = 50_000
+
+
 def replayed(
-    store: ShardStore, envelopes: Sequence[Envelope], codec: RecordCodec, synced_at_ms: int
+    store: ShardStore,
+    envelopes: Sequence[Envelope],
+    codec: RecordCodec,
+    synced_at_ms: int,
+    armed: Armed | None = None,
 ) -> Batch:
-    """What a piece of the changelog does to a store. Raises DecodeError."""
+    """What a piece of the changelog does to a store. Raises DecodeError.
+
+    `armed` saves reading and decoding what is replaced. It is brought up to date here, so it is of
+    no more use if the batch is not applied.
+    """
+    if armed is None or len(armed) > _REMEMBERED_COUNT_MAX:
+        armed = {} if armed is None else armed
+        armed.clear()
     latest: dict[str, bytes | None] = {}
     cursor = None
     for envelope in envelopes:
@@ -63,11 +79,15 @@ def replayed(
     added: list[Timer] = []
     removed: list[Timer] = []
     for saga_id, snapshot in latest.items():
-        before = store.get(saga_id)
-        if before is not None:
-            removed += timers(codec.decode_snapshot(before))
-        if snapshot is not None:
-            added += timers(codec.decode_snapshot(snapshot))
+        before = armed.get(saga_id)
+        if before is None:
+            replaced = store.get(saga_id)
+            before = () if replaced is None else timers(codec.decode_snapshot(replaced))
+        after = () if snapshot is None else timers(codec.decode_snapshot(snapshot))
+        armed[saga_id] = after
+        if before != after:
+            removed += before
+            added += after
     return Batch(
         position=envelopes[-1].origin.offset + 1,
         synced_at_ms=synced_at_ms,
@@ -139,14 +159,19 @@ class Shelf:
         except DecodeError as error:
             raise CorruptStore(f"shard {partition}: cursor: {error}") from error
 
-    def apply(self, store: ShardStore, envelopes: Sequence[Envelope]) -> None:
-        """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore."""
+    def apply(
+        self, store: ShardStore, envelopes: Sequence[Envelope], armed: Armed | None = None
+    ) -> None:
+        """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore.
+
+        `armed` is that of `replayed`, for who follows the changelog for long.
+        """
         step = self._settings.restore_count_max
         # A first reading counts from its beginning: so long tombstones must have stayed.
         synced_at_ms = store.synced_at_ms() or self._clock.now_ms()
         for begin in range(0, len(envelopes), step):
             piece = envelopes[begin : begin + step]
-            store.apply(replayed(store, piece, self._codec, synced_at_ms))
+            store.apply(replayed(store, piece, self._codec, synced_at_ms, armed))
         self._counters.restored_count += len(envelopes)
 
     def _set_aside(self, partition: int, reason: str, text: str) -> None:

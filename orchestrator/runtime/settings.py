@@ -73,10 +73,11 @@ class WorkerSettings:
 class StandbySettings:
     """Warm copies: of shards whose owner may be lost, and of shards that a new worker will get."""
 
-    standbys: int = field(default=0, metadata={"min": 0, "max": 9})
-    """Warm copies of each shard besides its owner's, each at the worker that inherits it. Default 0.
-    With 1, any one worker may be lost and its shards go on at once; each worker that does not own
-    every shard then has a second process."""
+    standbys: int = field(default=1, metadata={"min": 0, "max": 9})
+    """Warm copies of each shard besides its owner's, each at the worker that inherits it. Default 1:
+    any one worker may be lost for good and its shards go on at once. As many as workers that may be
+    lost together, say with one machine. Each worker then has a second process, unless it owns every
+    shard; 0: none, and an heir restores first."""
     release_timeout_ms: int = field(default=2_000, metadata={"min": 10, "max": 60_000})
     """How long the standby may take to let go of a shard that the worker was given, in ms; then it
     is killed, and started anew."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.codec.envelope import Envelope, Origin
 from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY
@@ -148,3 +150,26 @@ def test_a_replayed_changelog_leaves_what_the_worker_left():
     }
     left = timers(state("s-1", 30)) + timers(state("s-3", 5))
     assert store.due(10_000, 100) == tuple(sorted(left))
+
+
+SAGAS = st.sampled_from(["s-1", "s-2", "s-3"])
+CHANGES = st.lists(st.tuples(SAGAS, st.none() | st.integers(0, 3)), min_size=1, max_size=6)
+
+
+@given(st.lists(CHANGES, min_size=1, max_size=8))
+def test_what_is_remembered_of_timers_changes_nothing(pieces):
+    """A follower's memory only saves reading: store and timers are the same without it."""
+    plain, remembering, armed, offset = MemoryStore(), MemoryStore(), {}, 0
+    for piece in pieces:
+        envelopes = [
+            record(offset + n, b"s|s-1", None)._replace(
+                key=b"s|" + saga.encode(),
+                value=None if due_ms is None else CODEC.encode_snapshot(state(saga, due_ms)),
+            )
+            for n, (saga, due_ms) in enumerate(piece)
+        ]
+        offset += len(piece)
+        plain.apply(replayed(plain, envelopes, CODEC, 1))
+        remembering.apply(replayed(remembering, envelopes, CODEC, 1, armed))
+        assert list(plain.items()) == list(remembering.items())
+        assert plain.due(10_000, 100) == remembering.due(10_000, 100)

@@ -69,7 +69,7 @@ def main() -> None:
         KafkaSettings(bootstrap_servers=asked["bootstrap_servers"]),
         stop,
         topics=Topics(asked["prefix"]),
-        standby=StandbySettings(**asked.get("standby", {})),
+        standby=StandbySettings(**{"standbys": 0, **asked.get("standby", {})}),
         standby_command=standby_command(asked),
     )
 
