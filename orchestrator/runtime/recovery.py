@@ -32,6 +32,9 @@ TORN_RECHECK_S = 2.0
 """Before a shard is halted as torn, its committed positions are read once more after so long: a
 coordinator that is just loading has answered with old ones (KAFKA-17507)."""
 
+PENDING_S = 5.0
+"""How long positions may stay pending although nobody is left who could decide them."""
+
 
 class Cluster(Protocol):
     """What recovery asks of the cluster, besides reading the changelog."""
@@ -253,9 +256,13 @@ class Recovery:
         self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
     ) -> Iterator[bool]:
         committed: Mapping[TopicPartition, int | None] | None = None
+        again_s = self._clock.monotonic_s() + PENDING_S
         while committed is None:  # T3
             yield from self._fence_dead_owners(shards)
             committed = self._committed(shards)
+            if committed is None and self._clock.monotonic_s() >= again_s:
+                self._end_forgotten(shards)
+                again_s = self._clock.monotonic_s() + PENDING_S
             yield committed is not None
         while not self._source.group_metadata().live:
             yield False
@@ -293,6 +300,17 @@ class Recovery:
             partitions = [shard.partition for shard in shards]
             self._log.warning("waiting_for_positions", shards=partitions, text=str(error))
             return None
+
+    def _end_forgotten(self, shards: Sequence[Shard]) -> None:
+        """End what a broker has forgotten: it died between an end and its marker for the group.
+
+        Everywhere else that transaction is decided; its positions would stay pending for ever. The
+        next end of the same producer decides them too. Were that wrong, T6 would find it.
+        """
+        group = self._source.group_metadata()
+        if group.live:
+            self._log.warning("ending_forgotten_positions", shards=[s.partition for s in shards])
+            self._transactor.barrier(list(shards), self._nonce(), group)
 
     def _cursor(self, shard: Shard) -> Cursor | None:
         return self._shelf.cursor(shard.store, shard.partition)

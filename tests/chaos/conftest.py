@@ -8,7 +8,7 @@ from town import Town
 from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
-SYSTEM_FIXTURES = {"broker", "town", "desk"}
+SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city"}
 LONG = {"test_chaos_crashes", "test_chaos_protocol", "test_chaos_world", "test_chaos_zombies"}
 """Minutes of faults against whole installations: `make chaos`, not `make test`."""
 
@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SYSTEM_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.system)
-        if item.path.stem in LONG:
+        if item.path.stem in LONG or "city" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.chaos)
 
 
