@@ -11,6 +11,10 @@ import sys
 import pytest
 from worker_kit import Installation, Participants, trip_payload, wait_until
 
+from orchestrator.runtime.main import RocksStores
+from orchestrator.runtime.settings import instance_id
+from orchestrator.store.rocks import StoreSettings
+
 ONE = {"standbys": 1, "membership_interval_ms": 200, "standby_report_ms": 100}
 
 
@@ -135,6 +139,49 @@ def test_standbys_killed_and_frozen_at_any_time_harm_nothing(place):
         assert lines(place, heir, "store_set_aside") == []
         place.stop(heir)
         place.check(participants, place.stored([0]))
+
+
+def test_a_copy_holds_what_its_owner_holds(place):
+    """Sagas and timers; also after the standby was killed in the middle of it."""
+
+    def answer(command):
+        waits = command.saga.startswith("q") and command.step == "charge"
+        return None if waits else participants.success(command)
+
+    with Participants(place, answer) as participants:
+        first, second = pair(place)
+        start(place, "t", 60)
+        start(place, "q", 20)
+        os.kill(standby_pids(place, first)[0], signal.SIGKILL)
+        start(place, "u", 60)
+        place.wait_ended(120)
+        wait_until(lambda: len(standby_pids(place, first)) == 2, "another standby")
+
+        def settled():
+            found = json.loads(saga(place, "shards", "--json").stdout)["shards"]
+            return all(s["heirs"][0]["lag"] == 0 and s["waiting"] == 0 for s in found)
+
+        wait_until(settled, "copies without lag")
+        place.stop(first)
+        place.stop(second)
+
+    for shard in (0, 1):
+        mine, copied = (kept(place, ordinal, shard) for ordinal in (shard, 1 - shard))
+        assert mine == copied
+        states, timers, _ = mine
+        assert len(states) > 50
+        assert timers
+
+
+def kept(place, ordinal, shard):
+    """Sagas, timers and cursor in one store of a stopped worker."""
+    folder = place.folder / "state" / instance_id(place.prefix, ordinal)
+    stores = RocksStores(folder, StoreSettings())
+    store = stores.open(shard)
+    found = dict(store.items()), store.due(2**60, 10_000), store.cursor()
+    store.close()
+    stores.close()
+    return found
 
 
 def test_a_worker_restarted_at_once_is_not_kept_out_by_its_old_standby(place):
