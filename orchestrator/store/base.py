@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from orchestrator.core.state import Timer
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Of keys and families. A store of another layout is set aside and rebuilt from the changelog."""
 
 

@@ -13,6 +13,8 @@ CURSOR = b"cursor"
 LAYOUT = b"layout"
 PROGRESS = b"progress"
 """Position and synced_at: two numbers that are always written together."""
+POSITION = b"\xff"
+"""`PROGRESS` once more, in each other family: behind every saga id (ASCII) and every due time."""
 
 _DUE = struct.Struct(">Q")
 _STEP = struct.Struct(">I")

@@ -250,10 +250,22 @@ class RocksStore:
             )
         self._cursor = self._read_meta(keys.CURSOR)
         progress = self._read_meta(keys.PROGRESS)
+        self._compare(progress)
         self._position, self._synced_at_ms = (
             (0, 0) if progress is None else keys.read_progress(progress)
         )
         self._window = TimerWindow(self._scan_timers)
+
+    def _compare(self, progress: bytes | None) -> None:
+        """Raise CorruptStore if the families are not of one batch: a lost manifest may part them."""
+        handles = self._live()
+        with self._typed:
+            found = {handles.sagas.get(keys.POSITION), handles.timers.get(keys.POSITION)}
+        if found != {progress}:
+            told = sorted(-1 if each is None else keys.read_progress(each)[0] for each in found)
+            raise CorruptStore(
+                f"{self._path}: sagas and timers stand at {told}, not at its cursor's"
+            )
 
     def _bury(self, removed_count: int) -> None:
         """Once in a while delete the whole past of the timer index, where only graves are."""
@@ -262,7 +274,7 @@ class RocksStore:
             return
         self._graves_count = 0
         first = self._window.first()
-        end = b"\xff" * 8 if first is None else keys.timer_key(first)
+        end = keys.POSITION if first is None else keys.timer_key(first)
         with self._typed:
             self._live().timers.delete_range(b"", end)
 
@@ -273,9 +285,11 @@ class RocksStore:
     def _scan(self, family: Rdict, start: bytes, count: int) -> list[tuple[bytes, bytes]]:
         self._live()
         with self._typed:
-            return list(
-                islice(cast("Iterator[tuple[bytes, bytes]]", family.items(from_key=start)), count)
-            )
+            items = cast("Iterator[tuple[bytes, bytes]]", family.items(from_key=start))
+            piece = list(islice(items, count))
+        if piece and piece[-1][0] == keys.POSITION:  # the last key of a family
+            piece.pop()
+        return piece
 
     def _read_meta(self, key: bytes) -> bytes | None:
         meta = self._live().meta
@@ -351,4 +365,6 @@ def _write_batch(batch: Batch, handles: _Handles) -> WriteBatch:
         put(keys.CURSOR, batch.cursor, handles.meta_family)
     progress = keys.progress(batch.position, batch.synced_at_ms)
     put(keys.PROGRESS, progress, handles.meta_family)
+    put(keys.POSITION, progress, handles.saga_family)
+    put(keys.POSITION, progress, handles.timer_family)
     return write

@@ -96,7 +96,6 @@ def test_a_store_that_is_harmed_while_it_is_in_use(stopped):
     stopped.check(stores=False)  # what nobody needed to read is still harmed
 
 
-@pytest.mark.xfail(reason="one family's tables are lost, another's are not", strict=True)
 def test_a_manifest_that_lost_its_end_never_parts_cursor_and_sagas(tmp_path):
     whole = tmp_path / "whole"
     store = RocksStore(whole, RocksShared(StoreSettings()))

@@ -15,7 +15,7 @@ from contract.shard_store import ShardStoreContract
 
 from orchestrator.core.state import Timer
 from orchestrator.errors import ConfigurationError, CorruptStore
-from orchestrator.store import rocks
+from orchestrator.store import keys, rocks
 from orchestrator.store.base import Batch
 from orchestrator.store.rocks import RocksStores, StoreSettings
 
@@ -82,7 +82,7 @@ def _use(stores):
 
 def test_another_layout_is_refused(stores, monkeypatch):
     stores.open(1).close()
-    monkeypatch.setattr(rocks, "_LAYOUT", b"2")
+    monkeypatch.setattr(rocks, "_LAYOUT", b"0")
 
     with pytest.raises(CorruptStore, match="layout"):
         stores.open(1)
@@ -103,6 +103,31 @@ def test_the_past_is_buried_without_the_living(stores, monkeypatch):
     store = stores.open(1)
     assert store.due(100, 100) == timers[30:]
     store.close()
+
+
+def test_where_a_family_stands_outlives_the_burial_of_all_timers(stores, monkeypatch):
+    monkeypatch.setattr(rocks, "_GRAVES_COUNT_MAX", 1)
+    store = stores.open(1)
+    timers = tuple(Timer(due, "a", 0) for due in (1, (1 << 63) - 1))
+    store.apply(Batch(position=1, synced_at_ms=0, timers_added=timers))
+    store.apply(Batch(position=2, synced_at_ms=0, timers_removed=timers))
+    store.close()
+
+    store = stores.open(1)
+    assert (store.position(), store.due(1 << 63, 10), list(store.items())) == (2, (), [])
+    store.close()
+
+
+@pytest.mark.parametrize("family", ["sagas", "timers", "meta"])
+def test_families_of_different_batches_are_corruption(stores, family):
+    store = stores.open(1)
+    store.apply(Batch(position=1, synced_at_ms=0, puts={"a": b"1"}))
+    key = keys.PROGRESS if family == "meta" else keys.POSITION
+    getattr(store._handles, family).put(key, keys.progress(2, 0))
+    store.close()
+
+    with pytest.raises(CorruptStore, match="stand at"):
+        stores.open(1)
 
 
 def test_a_killed_writer_leaves_whole_batches(tmp_path):
