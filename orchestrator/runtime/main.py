@@ -26,6 +26,7 @@ from orchestrator.runtime.batch import Interpreter
 from orchestrator.runtime.beside import Home, heir_of, warm_up_if_new
 from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
 from orchestrator.runtime.program import catalog_of
 from orchestrator.runtime.recovery import Recovery, RestoreProgress
@@ -222,6 +223,7 @@ def _assemble(
         transactor=transactor,
         recovery=recovery,
         heir=heir,
+        disk=DiskWatch(settings.data_dir, settings.disk_free_bytes_min),
         clock=clock,
         counters=counters,
         log=log,

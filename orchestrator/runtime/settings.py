@@ -55,6 +55,11 @@ class WorkerSettings:
     stall_exit_ms: int = field(default=60_000, metadata={"min": 0, "max": 3_600_000})
     """After how long without a turn of its loop a worker ends itself, in ms; 0: never. Default 60,000:
     every call has a shorter limit, but one of the client library's may never return."""
+    disk_free_bytes_min: int = field(
+        default=256 * 1024 * 1024, metadata={"min": 0, "max": 1_099_511_627_776}
+    )
+    """Bytes free on the disk of `data_dir` below which the worker takes no work, until there is a tenth
+    more again. Default 256 MiB, what its memtables may hold; 0: it is not looked at."""
     accept_trimmed: bool = False
     """Go on where inputs were deleted before they were read. Default: the shard is halted, since
     accepted commands may be lost; set it once a person has looked."""

@@ -21,6 +21,7 @@ from orchestrator.observability.log import Bounded, Log
 from orchestrator.runtime.batch import Interpreter, Outbox
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
+from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
@@ -55,6 +56,7 @@ class Worker:
         transactor: Transactor,
         recovery: Recovery,
         heir: Heir,
+        disk: DiskWatch,
         clock: Clock,
         counters: Counters,
         log: Log,
@@ -68,6 +70,9 @@ class Worker:
         self._transactor = transactor
         self._recovery = recovery
         self._heir = heir
+        self._disk = disk
+        self._is_paused = False
+        """Whether the disk has too little room to take work."""
         self._clock = clock
         self._watchdog = Watchdog(settings.stall_exit_ms, clock.monotonic_s)
         self._counters = counters
@@ -89,6 +94,9 @@ class Worker:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()` is true; it is asked between transactions."""
+        if self._disk.is_low():  # not even a member: others may have room
+            self._log.error("waiting_for_disk", free_bytes=self._disk.free_bytes)
+            self._disk.wait(stop)
         self._sink.init()
         self._log.info("worker_ready", inputs=list(self._topics), partitions=self._partitions)
         try:
@@ -105,7 +113,9 @@ class Worker:
             self._rebalance(rebalance)
         for fault in polled.faults:
             self._fault(fault)
-        if self._taking_over is not None:
+        if self._disk.is_low() != self._is_paused:
+            self._pause_or_resume()
+        if self._taking_over is not None and not self._is_paused:
             self._take_over()
         if self._running:
             self._work(polled.records)
@@ -114,7 +124,7 @@ class Worker:
     def _patience_s(self) -> float:
         """How long the next poll may wait for a record."""
         if self._taking_over is not None:
-            return 0.0 if self._busy else _WAITING_S
+            return 0.0 if self._busy and not self._is_paused else _WAITING_S
         wait_ms = self._settings.poll_timeout_ms
         now_ms = self._clock.now_ms()
         for shard in self._running:
@@ -351,9 +361,8 @@ class Worker:
 
     def _ready(self, _: Sequence[Shard]) -> None:
         """Read the inputs of every shard that runs, from where each stands."""
-        self._running = tuple(
-            shard for shard in self._shards.values() if shard.status is ShardStatus.RUNNING
-        )
+        running = (s for s in self._shards.values() if s.status is ShardStatus.RUNNING)
+        self._running = () if self._is_paused else tuple(running)
         self._fed_s = self._clock.monotonic_s()
         self._source.assign(
             [
@@ -362,6 +371,16 @@ class Worker:
                 for topic in self._topics
             ]
         )
+
+    def _pause_or_resume(self) -> None:
+        """Take no work while the disk is nearly full; the shards stay ours, and their input waits."""
+        self._is_paused = not self._is_paused
+        if self._is_paused:
+            self._counters.disk_pauses_count += 1
+            self._log.error("intake_paused", reason="disk_low", free_bytes=self._disk.free_bytes)
+        else:
+            self._log.info("intake_resumed", free_bytes=self._disk.free_bytes)
+        self._ready(())
 
     # --- housekeeping ---------------------------------------------------------------------------
 

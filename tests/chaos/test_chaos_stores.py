@@ -1,4 +1,4 @@
-"""M35 to M37, M40: what a local store may suffer. The changelog is the truth; a store is a copy."""
+"""M35 to M38, M40: what a local store may suffer. The changelog is the truth; a store is a copy."""
 
 from __future__ import annotations
 
@@ -160,3 +160,36 @@ def test_a_store_that_somebody_else_has_open_refuses_the_worker(stopped):
     stopped.worker()
     stopped.wait_ended()
     stopped.check()
+
+
+def test_no_work_is_taken_while_the_disk_is_nearly_full(town, tmp_path):
+    free = tmp_path / "free"
+    free.write_text("1000")
+    worker = town.worker(free=free, settings={"disk_free_bytes_min": 500})
+    town.begin(12)
+    town.wait_ended()
+
+    free.write_text("499")
+    worker.wait_logged("intake_paused")
+    town.begin(24)
+    counted = len(worker.lines("counters"))
+    worker.wait_logged("counters", counted + 3)  # three seconds in which it could have worked
+    inputs = {line["inputs_count"] for line in worker.lines("counters")[counted + 1 :]}
+    assert len(inputs) == 1
+    worker.kill()
+    heir = town.worker(free=free, settings={"disk_free_bytes_min": 500})
+    heir.wait_logged("waiting_for_disk")
+    assert not heir.lines("worker_ready")
+
+    free.write_text("550")
+    heir.wait_logged("shard_running", 2)
+    town.wait_ended()
+    free.write_text("1")
+    heir.wait_logged("intake_paused")
+    town.begin(12)
+    free.write_text("1000")
+    heir.wait_logged("intake_resumed")
+    town.wait_ended()
+
+    town.check()
+    assert heir.lines("worker_stopped")[0]["disk_pauses_count"] == 1

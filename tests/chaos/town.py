@@ -181,8 +181,12 @@ class Town:
         transactions=None,
         kafka=None,
         data_dir=None,
+        free="",
     ):
-        """Start a worker; `proxied` ones reach the brokers through the frame proxy only."""
+        """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
+
+        `free` is a file that says how many bytes its disk has left.
+        """
         asked = {
             "parent": os.getpid(),
             "modules": str(self.program),
@@ -195,6 +199,7 @@ class Town:
             "kafka": kafka or {},
             "planted": planted,
             "jumps": list(jumps),
+            "free": str(free),
         }
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)

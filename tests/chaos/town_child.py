@@ -15,6 +15,7 @@ from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings
 from orchestrator.kafka.source import KafkaSource
 from orchestrator.observability import log
+from orchestrator.runtime import disk
 from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.settings import WorkerSettings
@@ -75,6 +76,8 @@ def main() -> None:
     if asked["jumps"]:
         JumpingClock.jumps = asked["jumps"]
         wiring.SystemClock = JumpingClock
+    if asked["free"]:
+        disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
     wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)
     wiring.run_worker(
         modules.load(asked["modules"]),
