@@ -114,7 +114,7 @@ class _Typed:
     ) -> None:
         if kind is rocksdict.DbClosedError:
             raise StateError(f"the store {self._path} is closed") from error
-        if kind is not Exception:
+        if kind is None or not (kind is Exception or issubclass(kind, OSError)):
             return
         text = str(error)
         if "LOCK:" in text:

@@ -1,4 +1,4 @@
-"""M35 to M38, M40: what a local store may suffer. The changelog is the truth; a store is a copy."""
+"""M35 to M38, M40, M41: what a local store may suffer. The changelog is the truth; a store is a copy."""
 
 from __future__ import annotations
 
@@ -160,6 +160,13 @@ def test_a_store_that_somebody_else_has_open_refuses_the_worker(stopped):
     stopped.worker()
     stopped.wait_ended()
     stopped.check()
+
+
+def test_a_folder_that_cannot_be_written_refuses_the_worker(town):
+    refused = town.worker(data_dir="/proc/nowhere")
+
+    assert refused.died() == 1
+    assert "data_dir: /proc/nowhere" in refused.log.read_text()
 
 
 def test_no_work_is_taken_while_the_disk_is_nearly_full(town, tmp_path):
