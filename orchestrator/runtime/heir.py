@@ -179,8 +179,8 @@ class StandbyProcess:
         try:
             self._process = _Process(self._command, now_s)
         except OSError as error:  # no memory, no processes left: not the worker's end
-            self._wait(now_s)
-            self._log.warning("standby_not_started", text=str(error))
+            again_in_s = self._wait(now_s)
+            self._log.warning("standby_not_started", text=str(error), again_in_s=again_in_s)
         else:
             self._log.info("standby_started", pid=self._process.popen.pid)
 
@@ -192,9 +192,10 @@ class StandbyProcess:
         now_s = self._clock.monotonic_s()
         if now_s - process.started_s >= _LONG_LIFE_S:
             self._backoff_s = _BACKOFF_S
-        self._wait(now_s)
-        self._log.warning("standby_lost", what=what, exit_code=code, again_in_s=self._backoff_s)
+        again_in_s = self._wait(now_s)
+        self._log.warning("standby_lost", what=what, exit_code=code, again_in_s=again_in_s)
 
-    def _wait(self, now_s: float) -> None:
-        self._next_start_s = now_s + self._backoff_s
-        self._backoff_s = min(2 * self._backoff_s, _BACKOFF_S_MAX)
+    def _wait(self, now_s: float) -> float:
+        wait_s, self._backoff_s = self._backoff_s, min(2 * self._backoff_s, _BACKOFF_S_MAX)
+        self._next_start_s = now_s + wait_s
+        return wait_s

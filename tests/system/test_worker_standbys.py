@@ -85,6 +85,23 @@ def test_shards_are_shown_with_owner_heir_and_lag(place):
         place.stop(first)
 
 
+def test_saga_worker_has_a_standby_of_its_own(place):
+    """As a user starts it: the standby gets the worker's options, and ends with it."""
+    saga_worker = [sys.executable, "-m", "orchestrator", "--prefix", place.prefix, "worker"]
+    options = ["--modules", place.program, "--data-dir", str(place.folder / "state")]
+    options += ["--membership-interval-ms", "200"]
+    where = {"SAGA_BOOTSTRAP_SERVERS": place.bootstrap_servers}
+    workers = [
+        place.run_worker(n, [*saga_worker, "--instance", str(n), *options], where) for n in (0, 1)
+    ]
+    for worker in workers:
+        place.wait_logged(worker, "copy_caught_up")
+    pids = [standby_pids(place, worker)[-1] for worker in workers]
+    for worker in workers:
+        place.stop(worker)
+    assert not any(alive(pid) for pid in pids)
+
+
 def test_the_heir_of_a_killed_worker_goes_on_from_its_copy(place):
     with Participants(place) as participants:
         heir, doomed = pair(place)

@@ -156,13 +156,14 @@ class Installation:
             "faults": faults or {},
             "standby": standby or {},
         }
+        command = [sys.executable, str(HERE / "worker_child.py"), json.dumps(asked)]
+        return self.run_worker(ordinal, command, {"ORCHESTRATOR_CRASH": crash})
+
+    def run_worker(self, ordinal, command, environment):
+        """Start a worker process by any command."""
         log = (self.folder / f"worker-{ordinal}-{len(self.workers)}.log").open("wb")
-        environment = {**os.environ, "ORCHESTRATOR_CRASH": crash}
         worker = subprocess.Popen(
-            [sys.executable, str(HERE / "worker_child.py"), json.dumps(asked)],
-            stderr=log,
-            stdout=log,
-            env=environment,
+            command, stderr=log, stdout=log, env={**os.environ, **environment}
         )
         log.close()
         worker.log = Path(log.name)
