@@ -14,18 +14,16 @@ from orchestrator.codec import straight
 from orchestrator.codec.primitives import (
     FALSE,
     READY,
-    TRUE,
     Codec,
     Writer,
-    far_int,
-    far_long,
-    no_boolean,
     primitives,
     read_long,
     write_long,
 )
 from orchestrator.codec.refusals import refuse
 
+_IN_PLACE_COUNT_MAX = 64
+"""Fields of a record, those within it included, that others write out in place."""
 ITEMS_MAX = 65_536
 """Items in one array or map. More is no payload but an attempt on the memory of the worker."""
 
@@ -44,9 +42,9 @@ class Shape(NamedTuple):
 
     type: type
     make: Callable[[Any], Any]
-    """From the list of a record's fields, or the symbol of an enum."""
-    take: Callable[[Any], Any]
-    """To a sequence of a record's fields, or the symbol of an enum."""
+    """From the tuple of a record's fields, or the symbol of an enum."""
+    take: Callable[[Any], Any] | None = None
+    """To a sequence of a record's fields; None: the value is one. An enum's are its symbols."""
     parts: Mapping[Any, Parts] = MappingProxyType({})
     """Classes that are written straight, without `take`."""
 
@@ -91,6 +89,8 @@ class _Compiler:
         self._text_errors = text_errors
         self._known = primitives(text_errors)
         self._types = dict(_PYTHON_TYPES)
+        self._records: dict[str, straight.Fields] = {}
+        """Those that others write out in place."""
 
     def compile(self, schema: object) -> Codec:
         if isinstance(schema, str):
@@ -116,34 +116,35 @@ class _Compiler:
         if schema["type"] == "enum":
             codec = _enum(schema["symbols"], shape)
         else:
-            codec = self._record([field["type"] for field in schema["fields"]], shape)
+            types = [field["type"] for field in schema["fields"]]
+            codec = self._record(schema["name"], types, shape)
         self._known[schema["name"]] = codec
         self._types[schema["name"]] = shape.type if shape else tuple
         return codec
 
-    def _record(self, types: Sequence[object], shape: Shape | None) -> Codec:
-        codecs = [self.compile(kind) for kind in types]
-        known = [kind if isinstance(kind, str) else "other" for kind in types]
-        names = {
-            "make": shape.make if shape else _itself,
-            "take": shape.take if shape else _itself,
-            "ready": READY,
-            "ready_count": len(READY),
-            "far_long": far_long,
-            "far_int": far_int,
-            "errors": self._text_errors,
-            "true": TRUE,
-            "false": FALSE,
-            "wrong": no_boolean,
-            **{f"r{number}": codec.read for number, codec in enumerate(codecs)},
-            **{f"w{number}": codec.write for number, codec in enumerate(codecs)},
-        }
-        write = straight.writer(known, names)
+    def _record(self, name: str, types: Sequence[object], shape: Shape | None) -> Codec:
+        fields = tuple(self._field(kind) for kind in types)
+        make, take = (shape.make, shape.take) if shape else (None, None)
+        record = straight.Fields(fields, make, take)
+        if sum(map(_count, fields)) <= _IN_PLACE_COUNT_MAX and not (shape and shape.parts):
+            self._records[name] = record
+        write = straight.writer(record, self._text_errors)
         if shape is not None and shape.parts:
-            layouts = {kind: _layout(parts, codecs) for kind, parts in shape.parts.items()}
-            writers = {kind: straight.writer(known, names, it) for kind, it in layouts.items()}
+            layouts = {kind: _layout(parts, fields) for kind, parts in shape.parts.items()}
+            writers = {
+                kind: straight.writer(record, self._text_errors, layout)
+                for kind, layout in layouts.items()
+            }
             write = _by_class(writers, write)
-        return Codec(straight.reader(known, names), write)
+        return Codec(straight.reader(record), write)
+
+    def _field(self, schema: object) -> straight.Field:
+        codec = self.compile(schema)
+        if isinstance(schema, dict):
+            return straight.Field("other", codec, self._records.get(schema.get("name", "")))
+        if isinstance(schema, str) and schema in self._records:
+            return straight.Field("other", codec, self._records[schema])
+        return straight.Field(schema if isinstance(schema, str) else "other", codec)
 
     def _union(self, schema: list[object]) -> Codec:
         codecs = [self.compile(branch) for branch in schema]
@@ -156,12 +157,12 @@ class _Compiler:
         return self._types[schema]
 
 
-def _itself(value: Any) -> Any:
-    return value
+def _count(field: straight.Field) -> int:
+    return 1 if field.record is None else sum(map(_count, field.record.fields))
 
 
-def _layout(parts: Parts, codecs: Sequence[Codec]) -> straight.Layout:
-    rest = {number: codecs[number].encode(value) for number, value in parts.rest.items()}
+def _layout(parts: Parts, fields: Sequence[straight.Field]) -> straight.Layout:
+    rest = {number: fields[number].codec.encode(value) for number, value in parts.rest.items()}
     return straight.Layout(parts.fields, rest)
 
 

@@ -50,7 +50,7 @@ def shapes_of(annotation: Any) -> dict[str, Shape]:
             found[kind.type.__name__] = _record_shape(kind)
             stack.extend(field.kind for field in kind.fields)
         elif isinstance(kind, Choice):
-            found[kind.type.__name__] = Shape(kind.type, kind.type, str)
+            found[kind.type.__name__] = Shape(kind.type, kind.type)
         elif not isinstance(kind, Scalar):
             stack.append(kind.inner)
     return found

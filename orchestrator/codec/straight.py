@@ -1,14 +1,25 @@
 """Straight-line readers and writers for records: the hot path's half of `binary`.
 
 A record of ten fields read by a loop over ten readers costs three times what the same reads cost
-written out one after the other. So they are written out: as Python source, from the record's field
-types alone (never from a name or a value of anybody), as the standard library does for dataclasses.
+written out one after the other. So they are written out, records within records too: as Python
+source, from the fields' types alone (never from a name or a value of anybody), as the standard
+library does for dataclasses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from orchestrator.codec.primitives import (
+    FALSE,
+    READY,
+    TRUE,
+    Codec,
+    far_int,
+    far_long,
+    no_boolean,
+)
 
 _READ_PART = """
     n = data[at]
@@ -41,7 +52,6 @@ only grow, so the next read, or the check of the whole, finds out."""
 
 _NUMBER = "ready[v{i}] if 0 <= v{i} < ready_count else {far}(v{i})"
 _LENGTH = "ready[n] if (n := len({x}{i})) < ready_count else far_long(n)"
-_PREPARE = {"string": "    t{i} = v{i}.encode('utf-8', errors)\n"}
 _PIECES = {
     "string": (_LENGTH.replace("{x}", "t"), "t{i}"),
     "bytes": (_LENGTH.replace("{x}", "v"), "v{i}"),
@@ -50,6 +60,36 @@ _PIECES = {
     "boolean": ("true if v{i} is True else false if v{i} is False else wrong(v{i})",),
 }
 """For each type, the pieces that field number i adds to the output."""
+
+_NAMES: Mapping[str, Any] = {
+    "ready": READY,
+    "ready_count": len(READY),
+    "far_long": far_long,
+    "far_int": far_int,
+    "true": TRUE,
+    "false": FALSE,
+    "wrong": no_boolean,
+}
+
+
+class Field(NamedTuple):
+    """A field of a record."""
+
+    kind: str
+    """Its Avro type, if that is a primitive one; otherwise `other`."""
+    codec: Codec
+    record: Fields | None = None
+    """What it is made of, if it is a record that can be written out in place."""
+
+
+class Fields(NamedTuple):
+    """A record as its fields."""
+
+    fields: tuple[Field, ...]
+    make: Callable[[Any], Any] | None
+    """From the tuple of its fields; None: that tuple is the value."""
+    take: Callable[[Any], Any] | None
+    """To a sequence of its fields; None: the value is one."""
 
 
 class Layout(NamedTuple):
@@ -61,46 +101,80 @@ class Layout(NamedTuple):
     """The encoding of every other field, which is always the same."""
 
 
-def reader(types: Sequence[str], names: Mapping[str, Any]) -> Callable[[bytes, int], Any]:
-    """Write a reader of fields of these types. `names`: `make`, and `r0`, `r1`, ... of each field."""
-    body = "".join(
-        _READ.get(kind, _READ["other"]).format(i=number) for number, kind in enumerate(types)
-    )
-    values = "".join(f"v{number}, " for number in range(len(types)))
-    source = f"def function(data, at):{body}\n    return make(({values})), at\n"
+_Piece: TypeAlias = str | bytes
+"""An expression, or bytes that are known beforehand."""
+
+
+def reader(record: Fields) -> Callable[[bytes, int], Any]:
+    """Write a reader: bytes and a position in; the value and the position after it out."""
+    names = dict(_NAMES)
+    body = "".join(_reading(record, "", names))
+    source = f"def function(data, at):{body}\n    return v, at\n"
     made: Callable[[bytes, int], Any] = _function(source, names)
     return made
 
 
+def _reading(record: Fields, path: str, names: dict[str, Any]) -> Iterator[str]:
+    inner = [f"{path}_{number}" for number in range(len(record.fields))]
+    for at, field in zip(inner, record.fields, strict=True):
+        if field.record is not None:
+            yield from _reading(field.record, at, names)
+        else:
+            names[f"r{at}"] = field.codec.read
+            yield _READ.get(field.kind, _READ["other"]).format(i=at)
+    values = f"({''.join(f'v{at}, ' for at in inner)})"
+    names[f"make{path}"] = record.make
+    yield f"\n    v{path} = " + (values if record.make is None else f"make{path}({values})")
+
+
 def writer(
-    types: Sequence[str], names: Mapping[str, Any], layout: Layout | None = None
+    record: Fields, text_errors: str, layout: Layout | None = None
 ) -> Callable[[Any, list[bytes]], None]:
-    """Write a writer of fields of these types. `names`: `take`, `w0`, `w1`, ..., and the pieces' own.
+    """Write a writer: it appends a value's encoding to a list.
 
     With a layout: of values that have some of the fields, and are tuples.
     """
-    fields = range(len(types)) if layout is None else layout.fields
-    rest = {} if layout is None else layout.rest
-    lines, pieces = [], list[str | bytes]()
-    for number, kind in enumerate(types):
-        if number in rest:
-            pieces.append(rest[number])
-            continue
-        lines.append(_PREPARE.get(kind, "").format(i=number))
-        if kind in _PIECES:
-            pieces += [piece.format(i=number) for piece in _PIECES[kind]]
-        else:
-            lines.append(_flush(pieces) + f"    w{number}(v{number}, out)\n")
-            pieces = []
+    names = {**_NAMES, "errors": text_errors}
+    lines: list[str] = []
+    pieces: list[_Piece] = []
+    _writing(record, "", names, lines, pieces, layout)
     lines.append(_flush(pieces))
-    values = "".join(f"v{number}, " for number in fields)
-    taken = "take(value)" if layout is None else "value"
-    source = f"def function(value, out):\n    [{values}] = {taken}\n{''.join(lines)}"
-    made: Callable[[Any, list[bytes]], None] = _function(source, names)
+    made: Callable[[Any, list[bytes]], None] = _function(
+        f"def function(v, out):\n{''.join(lines)}", names
+    )
     return made
 
 
-def _flush(pieces: Sequence[str | bytes]) -> str:
+def _writing(  # noqa: PLR0917 - what is written so far is handed on as two lists
+    record: Fields,
+    path: str,
+    names: dict[str, Any],
+    lines: list[str],
+    pieces: list[_Piece],
+    layout: Layout | None = None,
+) -> None:
+    numbers = range(len(record.fields)) if layout is None else layout.fields
+    rest: Mapping[int, bytes] = {} if layout is None else layout.rest
+    names[f"take{path}"] = record.take
+    taken = f"take{path}(v{path})" if layout is None and record.take is not None else f"v{path}"
+    lines.append(f"    [{''.join(f'v{path}_{number}, ' for number in numbers)}] = {taken}\n")
+    for number, field in enumerate(record.fields):
+        at = f"{path}_{number}"
+        if number in rest:
+            pieces.append(rest[number])
+        elif field.record is not None:
+            _writing(field.record, at, names, lines, pieces)
+        elif field.kind in _PIECES:
+            if field.kind == "string":
+                lines.append(f"    t{at} = v{at}.encode('utf-8', errors)\n")
+            pieces += [piece.format(i=at) for piece in _PIECES[field.kind]]
+        else:
+            names[f"w{at}"] = field.codec.write
+            lines.append(_flush(pieces) + f"    w{at}(v{at}, out)\n")
+            pieces.clear()
+
+
+def _flush(pieces: Sequence[_Piece]) -> str:
     parts: list[str] = []
     known = b""
     for piece in pieces:

@@ -47,13 +47,9 @@ PRIVATE = frozenset({"Snapshot", "Cursor"})
 _JSON_BEGINS = b"{ \t\r\n"
 
 
-def _itself(value: Any) -> Any:
-    return value
-
-
 def _plain(kind: type[Any]) -> Shape:
     # tuple.__new__ is what a NamedTuple's _make does, without the count: the schema has counted.
-    return Shape(kind, partial(tuple.__new__, kind), _itself)
+    return Shape(kind, partial(tuple.__new__, kind))
 
 
 _RECORDS: tuple[type[Any], ...] = (
