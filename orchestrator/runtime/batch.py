@@ -133,7 +133,7 @@ class Interpreter:
 
     def fire(self, outbox: Outbox, shard: Shard, timer: Timer) -> None:
         """Decide on a due timer. One that cannot be fired rests. Raises CorruptStore only."""
-        changed = timer.saga_id in shard.overlay
+        changed = shard.is_changing(timer.saga_id)
         found = guard.call(self._timer, outbox, shard, timer)
         if found is None:
             outbox.shards[shard.partition] = shard
@@ -143,7 +143,7 @@ class Interpreter:
         if isinstance(found, guard.Raised):
             found = Refusal("poison", _unless_ours(found))
         if found.reason == "not_armed" and changed:
-            return  # an input of the same batch was faster
+            return  # an input, or this very timer, was faster
         self.rest(outbox, shard, timer, found)
 
     def rest(self, outbox: Outbox, shard: Shard, timer: Timer, refusal: Refusal) -> None:

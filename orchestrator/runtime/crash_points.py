@@ -105,7 +105,6 @@ def _strike(armed: _Armed) -> None:
     after_s = INSIDE.get(armed.point)
     if armed.mode == "kill" and after_s is not None:
         # SIGALRM's own action ends the process from within the kernel, whatever call it is in.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, after_s)
         return
     os.kill(os.getpid(), signal.SIGKILL if armed.mode == "kill" else signal.SIGSTOP)

@@ -1,7 +1,8 @@
 """One shard: its store, the decoded states in memory, and what the open transaction would change.
 
-The store and the cache hold committed states only. What a transaction decides lies in the overlay
-until Kafka has acknowledged the commit, and is simply forgotten if it did not.
+The store and the cache hold committed states only. What a transaction decides lies in the overlay;
+once it is on its way to Kafka it is sealed, and a new overlay takes what is decided meanwhile. Both
+are simply forgotten if Kafka does not acknowledge the commit.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class Shard:
         self.moved: dict[str, int] = {}
         """Topic to next offset, as far as the open transaction differs."""
         self.overlay: dict[str, Change] = {}
+        self._sealed: dict[str, Change] = {}
+        """What the transaction under way does, if there is one."""
+        self._sealed_moved: dict[str, int] = {}
         self.announced = False
         """Whether every input's position was committed since the shard is ours."""
         self.backlog: dict[str, int] = {}
@@ -77,11 +81,6 @@ class Shard:
         self._known: dict[str, Lookup] = {}
         """Committed states, the longest unchanged first."""
 
-    @property
-    def touched(self) -> bool:
-        """Whether the open transaction concerns this shard."""
-        return bool(self.overlay or self.moved)
-
     def tick(self, now_ms: int) -> int:
         """Move the shard's clock to `now_ms`, never back; give what it shows."""
         self.clock_ms = max(self.clock_ms, now_ms)
@@ -92,6 +91,9 @@ class Shard:
         change = self.overlay.get(saga_id)
         if change is not None:
             return change.state, change.timers_before
+        change = self._sealed.get(saga_id)
+        if change is not None:
+            return change.state, change.timers
         known = self._known.get(saga_id)
         if known is not None:
             return known
@@ -111,12 +113,14 @@ class Shard:
 
     def next_offset(self, topic: str) -> int:
         """The next offset of an input, the open transaction included."""
-        moved = self.moved.get(topic)
-        return self.positions.get(topic, 0) if moved is None else moved
+        for moved in (self.moved, self._sealed_moved):
+            if topic in moved:
+                return moved[topic]
+        return self.positions.get(topic, 0)
 
     def offsets(self) -> dict[str, int]:
         """The next offset of every input, the open transaction included."""
-        return {**self.positions, **self.moved}
+        return {**self.positions, **self._sealed_moved, **self.moved}
 
     def is_behind(self) -> bool:
         """Whether input is unread that lay ready when the shard became ours, as far as is known.
@@ -129,12 +133,17 @@ class Shard:
         return bool(self.backlog)
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
-        """At most `limit` timers to fire now, the earliest first."""
-        if not self.postponed:
-            return self.store.due(now_ms, limit)
+        """At most `limit` timers to fire now, the earliest first. None that fired just before."""
         found = self.store.due(now_ms, limit + len(self.postponed))
+        if not found:
+            return ()
         ready = (timer for timer in found if self.postponed.get(timer, 0) <= now_ms)
-        return tuple(ready)[:limit]
+        return tuple(timer for timer in ready if self._is_armed(timer))[:limit]
+
+    def _is_armed(self, timer: Timer) -> bool:
+        """Whether what is not committed yet leaves this timer of the index armed."""
+        change = self.overlay.get(timer.saga_id) or self._sealed.get(timer.saga_id)
+        return change is None or timer in change.timers
 
     def postpone(self, timer: Timer, until_ms: int) -> None:
         """Let a timer that cannot be fired rest. Bounded: beyond, the longest resting are tried."""
@@ -142,14 +151,29 @@ class Shard:
             del self.postponed[next(iter(self.postponed))]
         self.postponed[timer] = until_ms
 
-    def forget_overlay(self) -> None:
+    def is_changing(self, saga_id: str | None = None) -> bool:
+        """Whether a transaction that is not committed yet changes this saga (None: any)."""
+        if saga_id is None:
+            return bool(self.overlay or self._sealed)
+        return saga_id in self.overlay or saga_id in self._sealed
+
+    def seal(self) -> None:
+        """Close the overlay, as its transaction is on its way, and begin the next."""
+        self._sealed, self.overlay = self.overlay, {}
+        self._sealed_moved, self.moved = self.moved, {}
+
+    def forget_open(self) -> None:
         """Undo everything the open transaction meant to do."""
-        self.overlay.clear()
-        self.moved.clear()
+        self.overlay, self.moved = {}, {}
+
+    def forget_overlay(self) -> None:
+        """Undo everything that is not committed."""
+        self.forget_open()
+        self._sealed, self._sealed_moved = {}, {}
 
     def settle(self, cursor: Cursor, encoded: bytes, position: int, now_ms: int) -> None:
-        """Take over the committed transaction: store first, then memory."""
-        overlay = self.overlay
+        """Take over the sealed transaction, now committed: store first, then memory."""
+        overlay = self._sealed
         added: list[Timer] = []
         removed: list[Timer] = []
         for change in overlay.values():
@@ -161,13 +185,13 @@ class Shard:
         )
         self._remember()
         self.cursor = cursor
-        self.positions.update(self.moved)
+        self.positions.update(self._sealed_moved)
         self.announced = True
-        self.forget_overlay()
+        self._sealed, self._sealed_moved = {}, {}
 
     def _remember(self) -> None:
         known = self._known
-        for saga_id, change in self.overlay.items():
+        for saga_id, change in self._sealed.items():
             known.pop(saga_id, None)
             if change.state is not None:
                 known[saga_id] = change.state, change.timers

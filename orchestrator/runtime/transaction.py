@@ -7,6 +7,9 @@ leaves a store that is behind at most, never ahead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 from orchestrator.codec.envelope import Record
 from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
@@ -30,8 +33,21 @@ class Sealed:
         self.encoded = encoded
 
 
+class Pending(NamedTuple):
+    """A transaction whose records are with the client library."""
+
+    outbox: Outbox
+    sealed: tuple[Sealed, ...]
+    positions: tuple[Position, ...]
+    group: GroupMetadata
+
+
 class Transactor:
-    """Commits what an `Outbox` holds."""
+    """Commits what an `Outbox` holds, in three parts.
+
+    `open` and `settle` touch the shards; `complete` waits for Kafka and touches nothing of ours, so
+    that another thread may run it.
+    """
 
     def __init__(
         self, *, sink: Sink, codec: RecordCodec, topics: Topics, owner: str, partitions: int
@@ -44,26 +60,46 @@ class Transactor:
 
     def commit(self, outbox: Outbox, group: GroupMetadata) -> None:
         """Run steps S4 to S10. Raises TransactionError: then nothing local has changed."""
+        pending = self.open(outbox, group)
+        self.settle(pending, self.complete(pending))
+
+    def open(self, outbox: Outbox, group: GroupMetadata) -> Pending:
+        """Run steps S4 to S6: hand everything over, and seal it. Raises TransactionError."""
         if not group.live:
             raise MustAbort("not a member of the group just now: a rebalance is under way")
-        sealed = [self._seal(shard, outbox, group) for shard in outbox.shards.values()]
+        pending = Pending(
+            outbox,
+            tuple(self._seal(shard, outbox, group) for shard in outbox.shards.values()),
+            tuple(positions(outbox)),
+            group,
+        )
         records = [*outbox.records, *snapshots(outbox, self._changelog)]
         reach(CrashPoint.C02)
         if outbox.timers_count:
             reach(CrashPoint.C15)
         self._sink.begin()  # S4
-        self._send(records, sealed)  # S6
-        self._sink.send_offsets(positions(outbox), group)  # S7
+        self._send(records, pending.sealed)  # S6
+        for shard in outbox.shards.values():
+            shard.seal()
+        return pending
+
+    def complete(self, pending: Pending) -> Mapping[TopicPartition, int]:
+        """Run steps S7 and S8. Raises TransactionError."""
+        self._sink.send_offsets(pending.positions, pending.group)  # S7
         reach(CrashPoint.C06)
         reach(CrashPoint.C07)
         reach(CrashPoint.C08)
         offsets = self._sink.commit()  # S8
         reach(CrashPoint.C09)
+        return offsets
+
+    def settle(self, pending: Pending, offsets: Mapping[TopicPartition, int]) -> None:
+        """Run step S9: the store, now that it is committed."""
         reach(CrashPoint.C10)
-        for one in sealed:  # S9
+        for one in pending.sealed:
             partition = TopicPartition(self._changelog, one.shard.partition)
             position = offsets[partition] + 1
-            one.shard.settle(one.cursor, one.encoded, position, outbox.now_ms)
+            one.shard.settle(one.cursor, one.encoded, position, pending.outbox.now_ms)
         reach(CrashPoint.C11)
 
     def barrier(self, shards: list[Shard], nonce: bytes, group: GroupMetadata) -> dict[int, int]:
@@ -99,7 +135,7 @@ class Transactor:
         )
         return Sealed(shard, cursor, self._codec.encode_cursor(cursor))
 
-    def _send(self, records: list[Record], sealed: list[Sealed]) -> None:
+    def _send(self, records: list[Record], sealed: Sequence[Sealed]) -> None:
         send = self._sink.send
         half = len(records) // 2
         for record in records[:1]:

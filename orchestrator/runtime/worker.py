@@ -23,6 +23,7 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
+from orchestrator.runtime.pipeline import Pipeline
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
 from orchestrator.runtime.recovery import Halt, Recovery
@@ -34,6 +35,8 @@ from orchestrator.store.base import Batch
 
 _WAITING_S = 0.02
 """Longest poll while a take-over waits for something: it asks again so often."""
+_COMMITTING_S = 0.001
+"""Longest poll while a commit is under way: what comes meanwhile must not wait for it."""
 _FAILURES_DOUBLED_MAX = 10
 
 
@@ -67,7 +70,7 @@ class Worker:
         self._source = source
         self._sink = sink
         self._interpreter = interpreter
-        self._transactor = transactor
+        self._pipeline = Pipeline(transactor, clock.now_ms)
         self._recovery = recovery
         self._heir = heir
         self._disk = disk
@@ -103,12 +106,14 @@ class Worker:
             while not stop():
                 self._watchdog.pat()
                 self._turn()
+            self._finish()
         finally:
             self._close()
             self._watchdog.stop()
 
     def _turn(self) -> None:
-        polled = self._source.poll_batch(self._bisection.count_max, self._patience_s())
+        room_count = self._bisection.count_max - self._pipeline.open_count()
+        polled = self._source.poll_batch(room_count, self._patience_s())
         for rebalance in polled.rebalances:
             self._rebalance(rebalance)
         for fault in polled.faults:
@@ -119,12 +124,15 @@ class Worker:
             self._take_over()
         if self._running:
             self._work(polled.records)
+        self._advance()
         self._keep_house()
 
     def _patience_s(self) -> float:
         """How long the next poll may wait for a record."""
         if self._taking_over is not None:
             return 0.0 if self._busy and not self._is_paused else _WAITING_S
+        if self._pipeline.is_waiting:
+            return _COMMITTING_S
         wait_ms = self._settings.poll_timeout_ms
         now_ms = self._clock.now_ms()
         for shard in self._running:
@@ -137,7 +145,7 @@ class Worker:
 
     def _work(self, records: Sequence[Envelope]) -> None:
         reach(CrashPoint.C01)
-        outbox = Outbox(self._clock.now_ms())
+        outbox = self._pipeline.outbox
         if records:
             self._fed_s = self._clock.monotonic_s()
         shard: Shard | None = None
@@ -153,12 +161,7 @@ class Worker:
             self._broken(shard, error)
             return
         except TransactionError as error:
-            self._doubt(error)  # nothing was begun, but a pause is due: the registry is away, say
-            return
-        if outbox.shards:
-            self._commit(outbox)
-        else:
-            self._tell(outbox)
+            self._doubt(error)  # the registry is away, say: a pause is due
 
     def _take(self, outbox: Outbox, shard: Shard | None, envelope: Envelope) -> None:
         origin = envelope.origin
@@ -191,18 +194,47 @@ class Worker:
             else:
                 self._interpreter.fire(outbox, shard, timer)
 
-    def _commit(self, outbox: Outbox) -> None:
+    def _advance(self) -> None:
+        """Take over what is committed, and send on its way what is open."""
+        pipeline = self._pipeline
+        is_full = pipeline.open_count() >= self._bisection.count_max
+        # A take-over has transactions of its own: none may be under way beside them.
+        if pipeline.is_committed or is_full or self._taking_over is not None:
+            self._settle()
+        if pipeline.is_waiting:
+            return
+        outbox = pipeline.outbox
+        if outbox.shards:
+            self._attempt(outbox, lambda: pipeline.launch(self._source.group_metadata()))
+            if self._taking_over is not None:
+                self._settle()
+        else:
+            self._tell(outbox)
+
+    def _settle(self) -> None:
+        """Wait for the commit under way, if there is one."""
+        outbox = self._pipeline.under_way
+        if outbox is not None and self._attempt(outbox, self._pipeline.settle):
+            self._failures_count = 0
+            self._bisection.succeeded(outbox.work)
+            self._count(outbox)
+            self._tell(outbox)
+
+    def _attempt(self, outbox: Outbox, step: Callable[[], object]) -> bool:
         try:
-            self._transactor.commit(outbox, self._source.group_metadata())
+            step()
         except TransactionError as error:
             if isinstance(error, MustAbort):
                 self._bisection.failed(outbox.work)
             self._doubt(error)
-            return
-        self._failures_count = 0
-        self._bisection.succeeded(outbox.work)
-        self._count(outbox)
-        self._tell(outbox)
+            return False
+        return True
+
+    def _finish(self) -> None:
+        """Let no transaction be under way or open: what is open is committed if nothing failed."""
+        self._settle()
+        self._advance()
+        self._settle()
 
     def _count(self, outbox: Outbox) -> None:
         counters = self._counters
@@ -224,11 +256,13 @@ class Worker:
             self._notes.warning(
                 note.event, note.reason, saga=note.saga, shard=note.shard, cause=cause
             )
+        outbox.notes.clear()
 
     # --- what goes wrong ------------------------------------------------------------------------
 
     def _doubt(self, error: TransactionError) -> None:
         """Replace the producer, and let the changelog say what was committed."""
+        self._pipeline.forget()
         self._failures_count += 1
         self._counters.transaction_failures[type(error).__name__] += 1
         self._log.warning("transaction_failed", reason=type(error).__name__, text=str(error))
@@ -273,6 +307,7 @@ class Worker:
 
     def _broken(self, shard: Shard | None, error: CorruptStore) -> None:
         """A store cannot be read: begin it anew, and take all shards over again."""
+        self._pipeline.forget()
         for each in self._shards.values():
             each.forget_overlay()
         if shard is None:
@@ -290,6 +325,8 @@ class Worker:
         lasting = fault.kind in {FaultKind.OUT_OF_RANGE, FaultKind.BAD_RECORD, FaultKind.GONE}
         if lasting and shard is not None and shard.status is ShardStatus.RUNNING:
             text = f"{fault.topic}: {fault.text}. Mend the topic, then restart the worker"
+            self._settle()
+            self._pipeline.forget_open()  # it is read again
             self._recovery.halt(shard, Halt(fault.kind, text))
             self._ready(())
 
@@ -297,6 +334,8 @@ class Worker:
 
     def _rebalance(self, rebalance: Rebalance) -> None:
         reach(CrashPoint.C12)
+        self._settle()
+        self._pipeline.forget_open()  # whoever gets the shard reads it again
         self._stop_taking_over()
         self._running = ()
         partitions = [p.partition for p in rebalance.partitions]
@@ -391,6 +430,8 @@ class Worker:
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
             self._synced_s = now_s
             for shard in self._running:
+                if shard.is_changing():
+                    continue  # its commit will say so
                 shard.store.apply(Batch(shard.store.position(), self._clock.now_ms()))
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
@@ -398,6 +439,7 @@ class Worker:
             self._log.info("counters", shards=len(self._running), **self._counters.values())
 
     def _close(self) -> None:
+        self._pipeline.close()
         self._stop_taking_over()
         self._drop(list(self._shards))
         self._sink.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,8 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Cursor, Reply
 from orchestrator.codec.refusals import REFUSALS
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.commands import ResolveStep, StartSaga
+from orchestrator.core.commands import CancelSaga, ResolveStep, RetrySaga, StartSaga
+from orchestrator.core.state import Phase, timers
 from orchestrator.errors import CorruptStore, Retriable
 from orchestrator.kafka.base import Position
 from orchestrator.kafka.partitioner import partition as partition_of
@@ -120,8 +122,17 @@ class Bench:
         value = CODEC.encode_reply(Reply(effect, saga_id, outcome, "", payload))
         return self.put(TOPICS.replies("till"), (key or saga_id).encode(), value)
 
+    def seal(self):
+        """As when the transaction is on its way."""
+        self.shard.seal()
+        self.outbox = Outbox(NOW_MS)
+
     def settle(self):
         """As after a commit."""
+        self.shard.seal()
+        self.acknowledge()
+
+    def acknowledge(self):
         cursor = Cursor(1, (), NOW_MS, "w", 1, 1, 0)
         self.shard.settle(cursor, CODEC.encode_cursor(cursor), 1, NOW_MS)
         self.outbox = Outbox(NOW_MS)
@@ -399,3 +410,80 @@ def test_the_cache_is_bounded_and_drops_what_was_longest_unchanged():
         bench.start(saga_id)
         bench.settle()
     assert list(bench.shard._known) == ["s-2", "s-3"]
+
+
+def armed(bench):
+    return set(bench.store.due(2**62, 100))
+
+
+def test_what_is_on_its_way_is_what_is_decided_on():
+    bench = Bench()
+    bench.start()
+    bench.seal()
+    bench.reply()
+    assert bench.letters() == []
+    assert bench.outbox.outcomes_count == 1
+    assert bench.shard.next_offset(TOPICS.commands) == 1
+    assert dict(bench.store.items()) == {}
+    bench.acknowledge()
+    ended, _ = bench.shard.look_up("s-1")
+    assert ended.ended
+    assert CODEC.decode_snapshot(dict(bench.store.items())["s-1"]).phase == Phase.RUNNING
+    bench.settle()
+    assert CODEC.decode_snapshot(dict(bench.store.items())["s-1"]).ended
+    assert armed(bench) == set(timers(ended))
+
+
+def test_what_was_on_its_way_and_what_came_after_are_forgotten_together():
+    bench = Bench()
+    bench.start()
+    bench.seal()
+    bench.reply()
+    bench.shard.forget_overlay()
+    assert bench.shard.look_up("s-1") == (None, ())
+    assert set(bench.shard.offsets().values()) == {0}
+
+
+def test_a_timer_that_fired_in_the_transaction_under_way_is_not_due_again():
+    bench = Bench()
+    bench.start()
+    bench.settle()
+    (due, *_) = bench.shard.due(NOW_MS + 5_000, 10)
+    bench.outbox.now_ms = NOW_MS + 5_000
+    bench.interpreter.fire(bench.outbox, bench.shard, due)
+    assert bench.outbox.timers_count == 1
+    assert due not in bench.shard.due(NOW_MS + 5_000, 10)
+    bench.seal()
+    assert due not in bench.shard.due(NOW_MS + 5_000, 10)
+    bench.acknowledge()
+    assert due not in bench.shard.due(NOW_MS + 5_000, 10)
+
+
+def test_only_timers_that_change_are_written():
+    bench = Bench()
+    bench.start()
+    bench.settle()
+    before = armed(bench)
+    written = []
+    apply = bench.store.apply
+    bench.shard.store = SimpleNamespace(apply=lambda batch: (written.append(batch), apply(batch)))
+    bench.put(TOPICS.commands, b"s-1", CODEC.encode_command(CancelSaga("s-1", "ann", "why")))
+    after, _ = bench.shard.look_up("s-1")
+    bench.settle()
+    (batch,) = written
+    assert set(batch.timers_removed) == before - set(timers(after))
+    assert set(batch.timers_added) == set(timers(after)) - before
+    assert armed(bench) == set(timers(after))
+
+
+def test_a_resting_timer_stays_in_the_index_while_its_saga_goes_on():
+    bench = Bench()
+    bench.start()
+    bench.settle()
+    deadline = max(armed(bench))
+    bench.shard.postpone(deadline, deadline.due_ms + 60_000)
+    bench.put(TOPICS.commands, b"s-1", CODEC.encode_command(RetrySaga("s-1", "ann", "why")))
+    bench.settle()
+    assert deadline in armed(bench)
+    assert deadline not in bench.shard.due(deadline.due_ms, 10)
+    assert deadline in bench.shard.due(deadline.due_ms + 60_000, 10)

@@ -1,0 +1,93 @@
+"""Two transactions under way: one that waits for Kafka, one that takes what is decided meanwhile.
+
+A commit is mostly waiting, three round trips in a row. Its waiting half runs in a thread of its own,
+while the loop goes on deciding on top of what is on its way. Nothing of the second transaction is
+sent before the first is committed and in the store; if the first fails, both are forgotten.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from orchestrator.kafka.base import GroupMetadata, TopicPartition
+from orchestrator.runtime.batch import Outbox
+from orchestrator.runtime.transaction import Pending, Transactor
+
+_SWITCH_S = 0.000_5
+"""How soon the waiting thread gets the interpreter when Kafka has answered. Python's own 5 ms would be
+as long as the commit itself."""
+
+
+class Pipeline:
+    """The transactions of one worker. One thread uses it."""
+
+    def __init__(self, transactor: Transactor, now_ms: Callable[[], int]) -> None:
+        """Nothing is under way, nothing is open."""
+        self._transactor = transactor
+        self._now_ms = now_ms
+        self._thread = ThreadPoolExecutor(1, "commit")
+        self._pending: Pending | None = None
+        self._future: Future[Mapping[TopicPartition, int]] | None = None
+        self._outbox = Outbox(now_ms())
+        sys.setswitchinterval(_SWITCH_S)
+
+    @property
+    def outbox(self) -> Outbox:
+        """The open transaction, at the present time."""
+        self._outbox.now_ms = max(self._outbox.now_ms, self._now_ms())
+        return self._outbox
+
+    @property
+    def under_way(self) -> Outbox | None:
+        """The transaction whose commit is under way."""
+        return None if self._pending is None else self._pending.outbox
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a commit is under way."""
+        return self._future is not None
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether `settle` would return, or raise, at once."""
+        return self._future is not None and self._future.done()
+
+    def open_count(self) -> int:
+        """Inputs and timers in the open transaction."""
+        return len(self._outbox.work)
+
+    def launch(self, group: GroupMetadata) -> None:
+        """Send the open transaction on its way. None other may be. Raises TransactionError."""
+        outbox, self._outbox = self._outbox, Outbox(self._now_ms())
+        self._pending = self._transactor.open(outbox, group)
+        self._future = self._thread.submit(self._transactor.complete, self._pending)
+
+    def settle(self) -> None:
+        """Wait for the commit under way, if there is one, and put it into the stores.
+
+        Raises TransactionError if it failed: then both transactions must be forgotten.
+        """
+        future, pending = self._future, self._pending
+        self._future = self._pending = None
+        if future is not None and pending is not None:
+            self._transactor.settle(pending, future.result())
+
+    def forget_open(self) -> None:
+        """Undo what is open; what is on its way goes on."""
+        for shard in self._outbox.shards.values():
+            shard.forget_open()
+        self._outbox = Outbox(self._now_ms())
+
+    def forget(self) -> None:
+        """Wait until nothing is on its way any more, and undo everything, whatever became of it."""
+        if self._future is not None:
+            wait([self._future])
+        self.forget_open()
+        self._future = self._pending = None
+
+    def close(self) -> None:
+        """End the thread."""
+        self.forget()
+        self._thread.shutdown()
