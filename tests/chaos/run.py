@@ -4,7 +4,8 @@
 Two phases. Safety: faults come one after the other from a shuffled deck, so that none is left out,
 and nothing is demanded but that no answer is wrong. Then everything is healed, and all sagas must
 end. Then every promise is judged by what topics, ledgers and stores hold. The run fails on any
-violation, and if a fault was never drawn or did not leave its mark: it has tested nothing then.
+violation, if a worker hung or a shard was halted, and if a fault was never drawn or did not leave its
+mark: it has tested nothing then.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ SILENT_S_MAX = 20.0
 """A worker reports each second. One that is silent for so long is killed, as a liveness probe would."""
 SESSION_S = 8.0
 HEALED_S_MAX = 120.0
+PACE_S = 3.0
+ROOM_BYTES = 1 << 40
 POINTS = [f"C{number:02d}" for number in range(1, 12)]
 BAD = [
     (b"nonsense", "unknown_format"),
@@ -50,6 +53,9 @@ class Supervisor:
         self.running, self.crash, self.away = {}, {}, set()
         self.deaths, self.hung = Counter(), []
         self.heard = {}
+        self.free = {name: town.folder / f"{name}.free" for name in self.workers}
+        for file in self.free.values():
+            file.write_text(str(ROOM_BYTES))
         for name in (*self.participants, *self.workers):
             self.start(name)
 
@@ -59,7 +65,9 @@ class Supervisor:
         else:
             ordinal = int(name.removeprefix("worker-"))
             crash = self.crash.pop(name, "")
-            self.running[name] = self.town.worker(ordinal, crash=crash, proxied=True)
+            self.running[name] = self.town.worker(
+                ordinal, crash=crash, proxied=True, free=self.free[name]
+            )
         self.heard[name] = (0, time.monotonic())
 
     def keep(self):
@@ -83,6 +91,11 @@ class Supervisor:
             self.hung.append(process.log.read_text(errors="replace")[-700:])
             process.kill()
 
+    def shards(self):
+        """Shards that run, at whichever worker."""
+        alive = [self.running[name] for name in self.workers if self.running[name].code is None]
+        return set().union(*(process.shards() for process in alive))
+
     def lines(self, *events):
         """What workers have logged in the whole run."""
         found = []
@@ -104,6 +117,8 @@ class Run:
         self.bad, self.again = {}, 0
         self.deck = []
         self.catches = []
+        self.idle = []
+        """Shards that nobody runs although all is healed."""
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -151,6 +166,24 @@ class Run:
             return False
         process.kill()
         shutil.rmtree(folder)
+        return True
+
+    def fault_break_store(self):
+        ordinal = self.chance.randrange(len(self.supervisor.workers))
+        process = self.supervisor.running[f"worker-{ordinal}"]
+        stores = self.town.store_path(ordinal, 0).parent
+        manifests = sorted(stores.glob("[0-9]*/MANIFEST-*"))
+        if f"worker-{ordinal}" in self.supervisor.away or not manifests:
+            return False
+        process.kill()
+        manifest = self.chance.choice(manifests)
+        manifest.write_bytes(manifest.read_bytes()[:-9] + b"\0" * 9)
+        return True
+
+    def fault_fill_disk(self):
+        file = self.supervisor.free[self.chance.choice(self.supervisor.workers)]
+        file.write_text("1")
+        self.after(self.chance.uniform(2.0, 4.0), lambda: file.write_text(str(ROOM_BYTES)))
         return True
 
     def fault_late_end(self):
@@ -210,6 +243,21 @@ class Run:
     def mark_late_end(self):
         return self.supervisor.lines("producer_rotated")
 
+    def mark_broken_connections(self):
+        return self.supervisor.lines("producer_rotated")
+
+    def mark_kill_broker(self):
+        return self.supervisor.lines("transaction_failed", "cluster_unreachable")
+
+    def mark_stop_worker(self):
+        return self.supervisor.deaths[0]
+
+    def mark_break_store(self):
+        return self.supervisor.lines("store_set_aside")
+
+    def mark_fill_disk(self):
+        return self.supervisor.lines("intake_paused", "waiting_for_disk")
+
     def mark_lose_store(self):
         counts = self.supervisor.lines("counters", "worker_stopped")
         return [line for line in counts if line.get("restored_count", 0) > 2 * OPEN_MAX]
@@ -225,13 +273,13 @@ class Run:
 
     def safety(self):
         end_s = time.monotonic() + 60 * self.options.minutes
-        next_s = time.monotonic() + 3
+        next_s = time.monotonic() + 2
         while time.monotonic() < end_s:
             self.tick()
             if time.monotonic() >= next_s:
                 for _ in range(self.chance.choice([0, 1, 1, 1, 2])):
                     self.draw()
-                next_s = time.monotonic() + self.chance.uniform(1.0, 5.0)
+                next_s = time.monotonic() + self.options.pace * self.chance.uniform(0.3, 1.7)
 
     def liveness(self):
         self.proxy.clear()
@@ -241,8 +289,12 @@ class Run:
         self.later = []
         end_s = time.monotonic() + HEALED_S_MAX
         self.feed(2 * OPEN_MAX)
-        while self.town.open_count and time.monotonic() < end_s:
+        every = set(range(self.town.partitions))
+        while time.monotonic() < end_s:
             self.tick(feeding=False)
+            if not self.town.open_count and self.supervisor.shards() == every:
+                break
+        self.idle = sorted(every - self.supervisor.shards())
 
     def tick(self, *, feeding=True):
         now_s = time.monotonic()
@@ -315,8 +367,11 @@ class Run:
         not_ended = self.town.open_count
         problems = self.town.judge(bad=self.bad)
         unmarked, supervisor = self.unmarked(), self.supervisor
+        halted = [line["text"] for line in supervisor.lines("shard_halted")]
+        failed = supervisor.lines("transaction_failed")
+        stood_still = not_ended or self.idle or halted or supervisor.hung
         result = {
-            "ok": not (problems or unmarked or not_ended),
+            "ok": not (problems or unmarked or stood_still),
             "seed": seed,
             "date": time.strftime("%Y-%m-%d"),
             "minutes": self.options.minutes,
@@ -328,7 +383,11 @@ class Run:
             "rotations": len(supervisor.lines("producer_rotated")),
             "fenced": len(supervisor.lines("fenced_dead_predecessor")),
             "set_aside": len(supervisor.lines("store_set_aside")),
-            "halted": [line["text"] for line in supervisor.lines("shard_halted")],
+            "halted": halted,
+            "idle_shards": self.idle,
+            "paused": len(supervisor.lines("intake_paused", "waiting_for_disk")),
+            "forgotten": len(supervisor.lines("ending_forgotten_positions")),
+            "left_behind": sum("hangs since" in line["text"] for line in failed),
             "dead_letters": len(self.bad),
             "commands_sent_twice": self.again,
             "deaths": {str(code): count for code, count in supervisor.deaths.items()},
@@ -351,6 +410,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="printed if not given")
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="brokers (default 1)")
     parser.add_argument("--workers", type=int, default=2, help="(default 2)")
+    parser.add_argument("--pace", type=float, default=PACE_S, help="s between faults (default 3)")
     parser.add_argument("--faults", default=",".join(FAULTS), help="some of: " + ", ".join(FAULTS))
     parser.add_argument("--json", type=Path, default=None, help="write the verdict to a file")
     parser.add_argument("--keep", action="store_true", help="keep logs, stores and ledgers")

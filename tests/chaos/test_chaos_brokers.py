@@ -67,19 +67,19 @@ def test_workers_go_on_when_the_only_broker_was_killed_and_came_back(village):
 
 
 def supervise(town):
-    """Let all sagas end; a worker whom its broker shut out is started anew.
+    """Let all sagas end; who is shut out by the broker is started anew, as supervisors do.
 
-    The answer to a static member's join that dies with the broker is enough: the broker has given
-    the name to the member it has just made, which has never heard of it.
+    The answer to a static member's join that dies with the broker is enough for that: the broker has
+    given the name to the member it has just made, which has never heard of it.
     """
-
     deadline_s = time.monotonic() + PATIENCE_S
     while town.open_count:
         town.look()
-        worker = town.processes[-1]
-        if worker.code is not None:
-            assert SHUT_OUT in worker.log.read_text()
-            town.worker()
+        newest = {process.name: process for process in town.processes}
+        for name, process in newest.items():
+            if process.code is not None:
+                assert SHUT_OUT in process.log.read_text()
+                town.worker() if name == "worker-0" else town.participant(name)
         assert time.monotonic() < deadline_s, town.report()
 
 
