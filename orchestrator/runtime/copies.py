@@ -19,7 +19,8 @@ from orchestrator.runtime.recovery import Cluster
 from orchestrator.runtime.restore import Armed, Shelf
 from orchestrator.store.base import Batch, ShardStore
 
-_POLL_COUNT = 1_000
+POLL_COUNT = 1_000
+"""Records a batch at most."""
 _UNCLOSED_COUNT_MAX = 20_000
 """Records held back until a cursor closes their transaction. Beyond, they are of a history whose
 cursors compaction has removed: it has no transactions any more, and is written as it comes."""
@@ -116,11 +117,11 @@ class Copies:
         self.release(self.followed)
         self._tail.close()
 
-    def pump(self, timeout_s: float) -> bool:
-        """Read and write one batch, waiting up to `timeout_s` for it; whether anything came."""
+    def pump(self, timeout_s: float) -> int:
+        """Read and write one batch, waiting up to `timeout_s` for it; give how many records came."""
         if not self._copies:
-            return False
-        tailed = self._tail.poll(_POLL_COUNT, timeout_s)
+            return 0
+        tailed = self._tail.poll(POLL_COUNT, timeout_s)
         for partition, envelopes in groupby(tailed.records, lambda e: e.origin.partition):
             copy = self._copies.get(partition)
             if copy is not None:
@@ -133,7 +134,7 @@ class Copies:
             copy = self._copies.get(partition)
             if copy is not None and not copy.unclosed:
                 self._caught_up(copy, end)
-        return bool(tailed.records)
+        return len(tailed.records)
 
     def lags(self) -> Mapping[int, int]:
         """Offsets that each copy is behind, by what the cluster says. Raises Unreachable.

@@ -12,13 +12,14 @@ from orchestrator.errors import Unreachable
 from orchestrator.kafka.base import GroupMember
 from orchestrator.observability.log import Bounded, Log
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.copies import Copies
+from orchestrator.runtime.copies import POLL_COUNT, Copies
 from orchestrator.runtime.orders import Lines, parse_order
 from orchestrator.runtime.placement import inherited
 from orchestrator.runtime.settings import StandbySettings
 
-_IDLE_S = 0.05
-"""How long to wait for an order when no record came: so late a record is written at most."""
+_PACE_S = 0.25
+"""Pause between batches, unless they are large; orders are obeyed at once. What is not written yet
+when the worker takes a shard over, it reads itself."""
 _SYNC_INTERVAL_S = 60.0
 
 
@@ -58,11 +59,11 @@ class Standby:
         busy = False
         try:
             while not stop() and not self._orders.ended:
-                for line in self._orders.take(0.0 if busy else _IDLE_S):
+                for line in self._orders.take(0.0 if busy else _PACE_S):
                     self._obey(line)
                 if self._taken is not None:
                     self._keep_up(self._taken)
-                busy = self._copies.pump(0.0)
+                busy = self._copies.pump(0.0) >= POLL_COUNT // 2
         finally:
             self._copies.close()
 
