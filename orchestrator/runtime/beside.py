@@ -20,6 +20,7 @@ from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log, get
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.copies import Copies
+from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir, NoHeir, StandbyProcess
 from orchestrator.runtime.orders import Lines, answer_line
 from orchestrator.runtime.restore import Shelf
@@ -34,6 +35,8 @@ _PR_SET_PDEATHSIG = 1
 _CACHE_BYTES_MAX = 16 * 1024 * 1024
 _BUFFERS_BYTES_MAX = 64 * 1024 * 1024
 """A standby writes and hardly reads: it needs less memory than its worker."""
+_FIRST_TO_STOP = 2
+"""How many times the worker's watermark must be free on the disk: copies give way to the worker."""
 
 
 def standby_group(instance_id: str) -> str:
@@ -69,6 +72,7 @@ def following(home: Home) -> Iterator[Copies]:
         ),
         tail=ChangelogTail(home.kafka, f"{instance}-standby", standby_group(instance)),
         cluster=KafkaAdmin(home.kafka),
+        disk=DiskWatch(home.settings.data_dir, _FIRST_TO_STOP * home.settings.disk_free_bytes_min),
         clock=clock,
         log=home.log,
     )

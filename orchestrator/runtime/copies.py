@@ -15,6 +15,7 @@ from orchestrator.errors import ConfigurationError, CorruptStore, DecodeError, U
 from orchestrator.kafka.base import Position, Tail, TopicPartition
 from orchestrator.observability.log import Bounded, Log
 from orchestrator.runtime.clock import Clock
+from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.recovery import Cluster
 from orchestrator.runtime.restore import Armed, Shelf
 from orchestrator.store.base import Batch, ShardStore
@@ -67,6 +68,7 @@ class Copies:
         shelf: Shelf,
         tail: Tail,
         cluster: Cluster,
+        disk: DiskWatch,
         clock: Clock,
         log: Log,
     ) -> None:
@@ -74,6 +76,7 @@ class Copies:
         self._shelf = shelf
         self._tail = tail
         self._cluster = cluster
+        self._disk = disk
         self._clock = clock
         self._log = log
         self._notes = Bounded(log, monotonic_s=clock.monotonic_s)
@@ -87,6 +90,11 @@ class Copies:
     def followed(self) -> frozenset[int]:
         """The shards whose stores are open here."""
         return frozenset(self._copies)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the disk has too little room for copies."""
+        return self._disk.is_low()
 
     def follow(self, wanted: Collection[int]) -> None:
         """Follow these shards and no others. One whose store cannot be had now is left out."""
@@ -118,8 +126,14 @@ class Copies:
         self._tail.close()
 
     def pump(self, timeout_s: float) -> int:
-        """Read and write one batch, waiting up to `timeout_s` for it; give how many records came."""
+        """Read and write one batch, waiting up to `timeout_s` for it; give how many records came.
+
+        Returns at once if there is nothing to follow, or no room.
+        """
         if not self._copies:
+            return 0
+        if self._disk.is_low():
+            self._notes.warning("copies_paused", "disk_low", free_bytes=self._disk.free_bytes)
             return 0
         tailed = self._tail.poll(POLL_COUNT, timeout_s)
         for partition, envelopes in groupby(tailed.records, lambda e: e.origin.partition):

@@ -88,20 +88,16 @@ def run_worker(
     home = Home(settings, kafka, names.changelog, local, codec, log)
     warm_up_if_new(home, standby, partitions, stop)
     worker = _assemble(
+        home=home,
         catalog=catalog,
-        settings=settings,
-        kafka=kafka,
         transactions=TransactionSettings() if transactions is None else transactions,
-        local=local,
         admin=admin,
         partitions=partitions,
         participant_partitions=participant_partitions,
         heir=heir_of(standby, standby_command, partitions, log),
         topics=names,
-        codec=codec,
         on_progress=_logged(log) if on_progress is None else on_progress,
         counters=Counters() if counters is None else counters,
-        log=log,
     )
     collector.spare()
     worker.run(stop)
@@ -159,21 +155,18 @@ def _partitions(
 
 def _assemble(
     *,
+    home: Home,
     catalog: Catalog,
-    settings: WorkerSettings,
-    kafka: KafkaSettings,
     transactions: TransactionSettings,
-    local: RocksStores,
     admin: KafkaAdmin,
     partitions: int,
     participant_partitions: dict[str, int],
     heir: Heir,
     topics: Topics,
-    codec: RecordCodec,
     on_progress: Callable[[RestoreProgress], None],
     counters: Counters,
-    log: Log,
 ) -> Worker:
+    settings, kafka, changelog, local, codec, log = home
     instance, participants = settings.instance_id, catalog.participants
     inputs = [topics.commands, *(topics.replies(name) for name in participants)]
     # The identity is taken before the group is joined: a predecessor's transaction ends here.
@@ -198,7 +191,7 @@ def _assemble(
     recovery = Recovery(
         settings=settings,
         topics=inputs,
-        changelog=topics.changelog,
+        changelog=changelog,
         partitions=partitions,
         stores=local,
         source=source,

@@ -43,7 +43,7 @@ def warm_up(
     until_s = began_s + settings.warm_up_ms / 1_000
     log.info("warming_up", shards=sorted(shards))
     copies.follow(shards)
-    while not stop() and (now_s := clock.monotonic_s()) < until_s:
+    while not stop() and not copies.paused and (now_s := clock.monotonic_s()) < until_s:
         came = copies.pump(_POLL_S)
         if came and now_s - looked_s < _LOOK_S:
             continue

@@ -85,11 +85,18 @@ class Tail:
         self.starts.clear()
 
 
+class Disk:
+    low, free_bytes = False, 7
+
+    def is_low(self):
+        return self.low
+
+
 class Bench:
     """Copies over memory, and the log that they follow."""
 
     def __init__(self):
-        self.stores, self.cluster, self.tail = Stores(), Cluster(), Tail()
+        self.stores, self.cluster, self.tail, self.disk = Stores(), Cluster(), Tail(), Disk()
         log, settings = get(), WorkerSettings()
         shelf = Shelf(
             stores=self.stores,
@@ -104,6 +111,7 @@ class Bench:
             shelf=shelf,
             tail=self.tail,
             cluster=self.cluster,
+            disk=self.disk,
             clock=Clock(),
             log=log,
         )
@@ -286,3 +294,15 @@ def test_positions_are_told_when_they_move(bench):
     bench.copies.report()
     bench.copies.report()
     assert bench.tail.committed == [(NAME, 0, 3)]
+
+
+def test_without_room_nothing_is_written_but_shards_are_let_go(bench):
+    bench.disk.low = True
+    assert bench.give([snapshot(0, "a"), cursor(1)]) == 0
+    assert bench.store().get("a") is None
+    bench.disk.low = False
+    assert bench.copies.pump(0.0) == 2
+    assert bench.store().get("a") is not None
+    bench.disk.low = True
+    bench.copies.release([0])
+    assert bench.copies.followed == frozenset()
