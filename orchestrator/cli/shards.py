@@ -250,7 +250,7 @@ def state_of(owner: str, last: Last, verdict: Begin | Halt) -> tuple[str, str, s
     if isinstance(verdict, Halt):
         return "halted", verdict.reason, verdict.text
     if not owner:
-        return "unowned", "no_worker", "no worker of the group has it"
+        return "unowned", "no_worker", ""
     written_by = "" if last.cursor is None else last.cursor.owner
     if written_by == owner or last.taken_over:
         return "running", "", ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -46,18 +45,6 @@ def start(place, name, count):
     place.start_many([f"{name}-{n}" for n in range(count)], lambda _: trip_payload(place))
 
 
-def saga(place, *words):
-    """Run `saga` beside the workers."""
-    where = ["--prefix", place.prefix, "--bootstrap-servers", place.bootstrap_servers]
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words, *where],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-
-
 def test_shards_are_shown_with_owner_heir_and_lag(place):
     with Participants(place):
         first, second = pair(place)
@@ -65,7 +52,7 @@ def test_shards_are_shown_with_owner_heir_and_lag(place):
         place.wait_ended(20)
 
         def shown():
-            done = saga(place, "shards", "--json")
+            done = place.saga("shards", "--json")
             found = json.loads(done.stdout)
             idle = all(s["waiting"] == 0 and s["heirs"][0]["lag"] == 0 for s in found["shards"])
             return (found, done.returncode) if idle else None
@@ -78,7 +65,7 @@ def test_shards_are_shown_with_owner_heir_and_lag(place):
             for s in found["shards"]
         ]
         assert rows == [(0, "running", zero, one), (1, "running", one, zero)]
-        told = saga(place, "shards")
+        told = place.saga("shards")
         assert told.returncode == 0
         assert told.stdout.splitlines()[1].split()[:4] == ["0", "running", zero, "0"]
         place.stop(second)
@@ -175,7 +162,7 @@ def test_a_copy_holds_what_its_owner_holds(place):
         wait_until(lambda: len(standby_pids(place, first)) == 2, "another standby")
 
         def settled():
-            found = json.loads(saga(place, "shards", "--json").stdout)["shards"]
+            found = json.loads(place.saga("shards", "--json").stdout)["shards"]
             return all(s["heirs"][0]["lag"] == 0 and s["waiting"] == 0 for s in found)
 
         wait_until(settled, "copies without lag")

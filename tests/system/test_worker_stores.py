@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from worker_kit import Installation, Participants, trip_payload, wait_until
@@ -90,6 +92,10 @@ def test_a_torn_shard_is_halted_and_the_others_go_on(place):
         good = [saga for saga, home in homes.items() if home == 1]
         place.start_many(good, lambda _: trip_payload(place))
         place.wait_ended(10 + len(good))
+        shown = place.saga("shards", "--json")
+        states = [(s["state"], s["reason"]) for s in json.loads(shown.stdout)["shards"]]
+        assert states == [("halted", "torn"), ("running", None)]
+        assert shown.returncode == 1
         place.stop(worker)
         place.check(participants)
 

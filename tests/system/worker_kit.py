@@ -171,6 +171,17 @@ class Installation:
         self.workers.append(worker)
         return worker
 
+    def saga(self, *words):
+        """Run `saga` beside the workers; give its exit code and what it wrote."""
+        where = ["--prefix", self.prefix, "--bootstrap-servers", self.bootstrap_servers]
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", *words, *where],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+
     def stop(self, worker):
         """Stop a worker cleanly; give what it logged."""
         self.wait_logged(worker, "worker_ready")
