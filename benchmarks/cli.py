@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks import dry, plot, profiling, size, startup, steps, table
+from benchmarks import dry, plot, profiling, recovery, size, startup, steps, table
 from benchmarks.restate.peer import Restate
 from benchmarks.rounds import BARE, RESULTS, Measure, run_rounds, summarise, tell
 from orchestrator.errors import OrchestratorError
@@ -77,6 +77,12 @@ def _parser() -> ArgumentParser:
     verb.add_argument("--rounds", type=int, default=3, help="samples a level (default 3)")
     verb = _measuring(verbs, "steps", steps.measure, "cost of a step: sagas of 3 and of 100")
     verb.add_argument("--rounds", type=int, default=3)
+    verb = _measuring(verbs, "recovery", recovery.measure, "kills, stops, lost stores and brokers")
+    verb.add_argument("--rounds", type=int, default=3)
+    verb.add_argument(
+        "--only", nargs="+", choices=recovery.SCENARIOS, default=[*recovery.SCENARIOS]
+    )
+    verb.add_argument("--levels", type=int, nargs="+", default=[10_000, 100_000], help="of `cold`")
     verb = _measuring(verbs, "startup", startup.measure, "imports, --help, a worker's first poll")
     verb.add_argument("--rounds", type=int, default=9)
     verb = _measuring(verbs, "profile", profiling.measure, "flame graphs and stages, with py-spy")

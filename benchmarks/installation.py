@@ -81,6 +81,11 @@ class Installation:
         delete_topics(self.kafka, wanted)
 
     @property
+    def participants(self) -> tuple[str, ...]:
+        """Full names of the participants, the silent ones too."""
+        return self._names
+
+    @property
     def ledgers(self) -> Path:
         """Where the participants' ledgers lie."""
         return self.folder / "ledgers"
@@ -147,6 +152,16 @@ class Installation:
         if failed and sys.exc_info()[0] is None:
             written = (self.folder / f"{failed[0]}.log").read_text("utf-8", "replace")
             raise TimedOut("not_stopped", f"{failed}: {written[-_LOG_SHOWN_CHARS:]}")
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a process a signal."""
+        self._processes[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        """End a process as a power cut would."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
 
     def worker_counters(self) -> dict[str, Any]:
         """Give what the workers counted, summed; once they have stopped."""

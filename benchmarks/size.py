@@ -51,7 +51,7 @@ class _Sized:
         self.worker = installation.pids("worker")[0]
         self.waiting_count = self.woken_count = 0
         self.trips: list[tuple[str, int]] = []
-        self._sleepers = _sleepers()
+        self._sleepers = sleepers()
 
     def fill(self, level: int) -> dict[str, Any]:
         """Have so many sagas waiting."""
@@ -161,7 +161,8 @@ def _rate(trips: list[dict[str, Any]]) -> float:
     return (spread(trip["throughput_per_s"] for trip in trips) or {})["median"]
 
 
-def _sleepers() -> Iterator[tuple[str, Start[Any]]]:
+def sleepers() -> Iterator[tuple[str, Start[Any]]]:
+    """Give sagas that wait, without end."""
     number = 0
     while True:
         saga_id = f"sleeper-{number}"
