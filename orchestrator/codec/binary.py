@@ -47,6 +47,8 @@ class Shape(NamedTuple):
     """To a sequence of a record's fields; None: the value is one. An enum's are its symbols."""
     parts: Mapping[Any, Parts] = MappingProxyType({})
     """Classes that are written straight, without `take`."""
+    attributes: tuple[str, ...] | None = None
+    """Of a class whose objects are plain: made and taken apart without `make` and `take`."""
 
 
 _PYTHON_TYPES: dict[object, type] = {
@@ -124,8 +126,12 @@ class _Compiler:
 
     def _record(self, name: str, types: Sequence[object], shape: Shape | None) -> Codec:
         fields = tuple(self._field(kind) for kind in types)
-        make, take = (shape.make, shape.take) if shape else (None, None)
-        record = straight.Fields(fields, make, take)
+        record = straight.Fields(fields, None, None)
+        if shape is not None:
+            plain = None
+            if shape.attributes is not None:
+                plain = straight.Plain(shape.type, shape.attributes)
+            record = straight.Fields(fields, shape.make, shape.take, plain)
         if sum(map(_count, fields)) <= _IN_PLACE_COUNT_MAX and not (shape and shape.parts):
             self._records[name] = record
         write = straight.writer(record, self._text_errors)

@@ -66,16 +66,10 @@ def _record_shape(kind: Record) -> Shape:
             raise TypeError(f"a {cls.__name__} is wanted, not {value!r}")
         return get(value)
 
-    if not is_plain(cls):
-        return Shape(cls, lambda values: construct(cls, (), *values), take)
-
     def make(values: tuple[Any, ...]) -> Any:
-        # What the generated `__init__` does, without its detour around frozen's own guard.
-        made: Any = object.__new__(cls)
-        made.__dict__.update(zip(names, values, strict=True))
-        return made
+        return construct(cls, (), *values)
 
-    return Shape(cls, make, take)
+    return Shape(cls, make, take, attributes=tuple(names) if is_plain(cls) else None)
 
 
 def is_plain(cls: type) -> bool:

@@ -2,14 +2,14 @@
 
 A record of ten fields read by a loop over ten readers costs three times what the same reads cost
 written out one after the other. So they are written out, records within records too: as Python
-source, from the fields' types alone (never from a name or a value of anybody), as the standard
-library does for dataclasses.
+source, from the fields' types and the attributes of plain classes (never from a value of anybody),
+as the standard library does for dataclasses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from orchestrator.codec.primitives import (
     FALSE,
@@ -61,6 +61,12 @@ _PIECES = {
 }
 """For each type, the pieces that field number i adds to the output."""
 
+
+def mistyped(value: object, wanted: type) -> NoReturn:
+    """Refuse to write a value of another class: a subclass has fields that would be lost."""
+    raise TypeError(f"a {wanted.__name__} is wanted, not {value!r}")
+
+
 _NAMES: Mapping[str, Any] = {
     "ready": READY,
     "ready_count": len(READY),
@@ -69,6 +75,8 @@ _NAMES: Mapping[str, Any] = {
     "true": TRUE,
     "false": FALSE,
     "wrong": no_boolean,
+    "new": object.__new__,
+    "mistyped": mistyped,
 }
 
 
@@ -82,6 +90,14 @@ class Field(NamedTuple):
     """What it is made of, if it is a record that can be written out in place."""
 
 
+class Plain(NamedTuple):
+    """A class whose objects are their attributes, and may be made of any."""
+
+    type: type
+    names: tuple[str, ...]
+    """Of the attributes, in the order of the record's fields. They are Python's own identifiers."""
+
+
 class Fields(NamedTuple):
     """A record as its fields."""
 
@@ -90,6 +106,8 @@ class Fields(NamedTuple):
     """From the tuple of its fields; None: that tuple is the value."""
     take: Callable[[Any], Any] | None
     """To a sequence of its fields; None: the value is one."""
+    plain: Plain | None = None
+    """Its class, if neither is needed."""
 
 
 class Layout(NamedTuple):
@@ -123,8 +141,17 @@ def _reading(record: Fields, path: str, names: dict[str, Any]) -> Iterator[str]:
             names[f"r{at}"] = field.codec.read
             yield _READ.get(field.kind, _READ["other"]).format(i=at)
     values = f"({''.join(f'v{at}, ' for at in inner)})"
-    names[f"make{path}"] = record.make
-    yield f"\n    v{path} = " + (values if record.make is None else f"make{path}({values})")
+    if record.plain is not None:
+        # What a generated `__init__` does, without its detour around the class's own guard.
+        names[f"class{path}_"] = record.plain.type
+        yield f"\n    v{path} = new(class{path}_)\n    kept = v{path}.__dict__"
+        for name, at in zip(record.plain.names, inner, strict=True):
+            yield f"\n    kept[{name!r}] = v{at}"
+    elif record.make is None:
+        yield f"\n    v{path} = {values}"
+    else:
+        names[f"make{path}"] = record.make
+        yield f"\n    v{path} = make{path}({values})"
 
 
 def writer(
@@ -155,9 +182,16 @@ def _writing(  # noqa: PLR0917 - what is written so far is handed on as two list
 ) -> None:
     numbers = range(len(record.fields)) if layout is None else layout.fields
     rest: Mapping[int, bytes] = {} if layout is None else layout.rest
-    names[f"take{path}"] = record.take
-    taken = f"take{path}(v{path})" if layout is None and record.take is not None else f"v{path}"
-    lines.append(f"    [{''.join(f'v{path}_{number}, ' for number in numbers)}] = {taken}\n")
+    if record.plain is not None:
+        names[f"class{path}_"] = record.plain.type
+        lines.append(f"    type(v{path}) is class{path}_ or mistyped(v{path}, class{path}_)\n")
+        for number, name in enumerate(record.plain.names):
+            lines.append(f"    v{path}_{number} = v{path}.{name}\n")
+    else:
+        names[f"take{path}"] = record.take
+        is_taken = layout is None and record.take is not None
+        taken = f"take{path}(v{path})" if is_taken else f"v{path}"
+        lines.append(f"    [{''.join(f'v{path}_{number}, ' for number in numbers)}] = {taken}\n")
     for number, field in enumerate(record.fields):
         at = f"{path}_{number}"
         if number in rest:
