@@ -35,6 +35,7 @@ from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.quarantine import Refusal, dead_letter
 from orchestrator.runtime.reading import Read, Reader, Reroute, with_result
 from orchestrator.runtime.shard import Change, Shard
+from orchestrator.runtime.stages import Laps
 from orchestrator.topics import Topics
 
 _ALERTS: dict[type[Event], str] = {
@@ -60,6 +61,8 @@ class Outbox:
     """What one transaction will carry, growing input by input."""
 
     now_ms: int
+    laps: Laps | None = None
+    """Times each input, if this transaction is one of those that are sampled."""
     records: list[Record] = field(default_factory=list)
     shards: dict[int, Shard] = field(default_factory=dict)
     """Touched ones, by partition."""
@@ -185,8 +188,13 @@ class Interpreter:
         outbox.work.append(origin)
 
     def _input(self, outbox: Outbox, shard: Shard, envelope: Envelope) -> Refusal | Reroute | None:
+        laps = outbox.laps
+        if laps is not None:
+            laps.begin()
         try:
             read = self._reader.read(shard.partition, envelope)
+            if laps is not None:
+                laps.lap("decode")
             if not isinstance(read, Read):
                 return read
             return self._decide(outbox, shard, read)
@@ -194,6 +202,8 @@ class Interpreter:
             return Refusal(error.reason, error.text)
 
     def _timer(self, outbox: Outbox, shard: Shard, timer: Timer) -> Refusal | None:
+        if outbox.laps is not None:
+            outbox.laps.begin()
         cause = Cause("timer", self._timer_origin(shard), "")
         command = TimerFired(timer.saga_id, timer.step, timer.due_ms)
         return self._decide(outbox, shard, Read(command, cause, None, None))
@@ -221,6 +231,8 @@ class Interpreter:
         if not events:
             return Refusal("not_armed", "no such timer is armed")
         caused = () if definition is None else effects(definition, decision)
+        if outbox.laps is not None:
+            outbox.laps.lap("decide")
         sequence = 1 if state is None else state.sequence + 1
         transition = Transition(command.saga_id, sequence, now_ms, read.cause, len(caused), events)
         sends = [effect for effect in caused if isinstance(effect, SendCommand)]
@@ -232,6 +244,8 @@ class Interpreter:
             _add(outbox, shard, transition, records, change)
             outbox.step_commands_count += len(sends)
             outbox.outcomes_count += len(outcomes)
+        if outbox.laps is not None:
+            outbox.laps.lap("encode")
         return refusal
 
     def _records(

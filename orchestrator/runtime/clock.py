@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Seconds from an arbitrary start; never runs back."""
         ...
 
+    def monotonic_ns(self) -> int:
+        """The same in ns."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -28,3 +32,7 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Seconds since some moment before this process."""
         return time.monotonic()
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds since the same moment."""
+        return time.monotonic_ns()

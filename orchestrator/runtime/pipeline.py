@@ -8,11 +8,13 @@ sent before the first is committed and in the store; if the first fails, both ar
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from orchestrator.kafka.base import GroupMetadata, TopicPartition
 from orchestrator.runtime.batch import Outbox
+from orchestrator.runtime.clock import Clock
+from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.transaction import Pending, Transactor
 
 _SWITCH_S = 0.000_5
@@ -23,20 +25,21 @@ as long as the commit itself."""
 class Pipeline:
     """The transactions of one worker. One thread uses it."""
 
-    def __init__(self, transactor: Transactor, now_ms: Callable[[], int]) -> None:
-        """Nothing is under way, nothing is open."""
+    def __init__(self, transactor: Transactor, clock: Clock, stages: Stages) -> None:
+        """Nothing is under way, nothing is open. `stages` is told what each part takes."""
         self._transactor = transactor
-        self._now_ms = now_ms
+        self._clock = clock
+        self._stages = stages
         self._thread = ThreadPoolExecutor(1, "commit")
         self._pending: Pending | None = None
         self._future: Future[Mapping[TopicPartition, int]] | None = None
-        self._outbox = Outbox(now_ms())
+        self._outbox = self._new()
         sys.setswitchinterval(_SWITCH_S)
 
     @property
     def outbox(self) -> Outbox:
         """The open transaction, at the present time."""
-        self._outbox.now_ms = max(self._outbox.now_ms, self._now_ms())
+        self._outbox.now_ms = max(self._outbox.now_ms, self._clock.now_ms())
         return self._outbox
 
     @property
@@ -60,9 +63,11 @@ class Pipeline:
 
     def launch(self, group: GroupMetadata) -> None:
         """Send the open transaction on its way. None other may be. Raises TransactionError."""
-        outbox, self._outbox = self._outbox, Outbox(self._now_ms())
+        outbox, self._outbox = self._outbox, self._new()
+        self._stages.loop.lap("rest")
         self._pending = self._transactor.open(outbox, group)
-        self._future = self._thread.submit(self._transactor.complete, self._pending)
+        self._future = self._thread.submit(self._complete, self._pending)
+        self._stages.loop.lap("produce")
 
     def settle(self) -> None:
         """Wait for the commit under way, if there is one, and put it into the stores.
@@ -72,13 +77,17 @@ class Pipeline:
         future, pending = self._future, self._pending
         self._future = self._pending = None
         if future is not None and pending is not None:
-            self._transactor.settle(pending, future.result())
+            self._stages.loop.lap("rest")
+            offsets = future.result()
+            self._stages.loop.lap("wait")
+            self._transactor.settle(pending, offsets)
+            self._stages.loop.lap("store")
 
     def forget_open(self) -> None:
         """Undo what is open; what is on its way goes on."""
         for shard in self._outbox.shards.values():
             shard.forget_open()
-        self._outbox = Outbox(self._now_ms())
+        self._outbox = self._new()
 
     def forget(self) -> None:
         """Wait until nothing is on its way any more, and undo everything, whatever became of it."""
@@ -91,3 +100,14 @@ class Pipeline:
         """End the thread."""
         self.forget()
         self._thread.shutdown()
+
+    def _new(self) -> Outbox:
+        return Outbox(self._clock.now_ms(), self._stages.sample())
+
+    def _complete(self, pending: Pending) -> Mapping[TopicPartition, int]:
+        began_ns = self._clock.monotonic_ns()
+        try:
+            return self._transactor.complete(pending)
+        finally:
+            # Only this thread adds to this stage.
+            self._stages.loop.spent_ns["commit"] += self._clock.monotonic_ns() - began_ns

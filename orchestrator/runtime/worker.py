@@ -29,6 +29,7 @@ from orchestrator.runtime.rebalance import shards_of
 from orchestrator.runtime.recovery import Halt, Recovery
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.watchdog import Watchdog
 from orchestrator.store.base import Batch
@@ -70,7 +71,8 @@ class Worker:
         self._source = source
         self._sink = sink
         self._interpreter = interpreter
-        self._pipeline = Pipeline(transactor, clock.now_ms)
+        self._stages = Stages(clock.monotonic_ns)
+        self._pipeline = Pipeline(transactor, clock, self._stages)
         self._recovery = recovery
         self._heir = heir
         self._disk = disk
@@ -113,7 +115,9 @@ class Worker:
 
     def _turn(self) -> None:
         room_count = self._bisection.count_max - self._pipeline.open_count()
+        self._stages.loop.lap("rest")
         polled = self._source.poll_batch(room_count, self._patience_s())
+        self._stages.loop.lap("drain")
         for rebalance in polled.rebalances:
             self._rebalance(rebalance)
         for fault in polled.faults:
@@ -124,6 +128,7 @@ class Worker:
             self._take_over()
         if self._running:
             self._work(polled.records)
+            self._stages.loop.lap("work")
         self._advance()
         self._keep_house()
 
@@ -436,7 +441,7 @@ class Worker:
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
             self._reported_s = now_s
-            self._log.info("counters", shards=len(self._running), **self._counters.values())
+            self._log.info("counters", shards=len(self._running), **self._values())
 
     def _close(self) -> None:
         self._pipeline.close()
@@ -445,4 +450,7 @@ class Worker:
         self._sink.close()
         self._source.close()
         self._heir.close()
-        self._log.info("worker_stopped", **self._counters.values())
+        self._log.info("worker_stopped", **self._values())
+
+    def _values(self) -> dict[str, object]:
+        return self._counters.values() | {"stages_ms": self._stages.values_ms()}
