@@ -12,7 +12,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -55,6 +55,9 @@ class _NoSink:
 
     def begin(self) -> None:
         self.records = []
+
+    def send_all(self, records: Iterable[Record]) -> None:
+        self.records.extend(records)
 
     def send(self, record: Record, *, track: bool = False) -> None:
         self.records.append(record)

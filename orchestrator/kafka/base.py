@@ -6,7 +6,7 @@ Failures are the four children of `TransactionError`, which are the four things 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -158,6 +158,9 @@ class Sink(Protocol):
 
         Track only the cursor (or barrier) of a shard: a tracked record costs a callback.
         """
+
+    def send_all(self, records: Iterable[Record]) -> None:
+        """Hand over records, in order; none is tracked."""
 
     def send_offsets(self, positions: Sequence[Position], group: GroupMetadata) -> None:
         """Commit these input positions with the transaction, if `group` is still current.

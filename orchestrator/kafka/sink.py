@@ -9,7 +9,7 @@ whose new epoch shuts out whatever is still on the way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +123,21 @@ class TransactionalSink:
                 raise _raised(error, f"sending to {record.topic}") from error
             else:
                 return
+
+    def send_all(self, records: Iterable[Record]) -> None:
+        """Hand over records, in order."""
+        produce = self._live().produce
+        for record in records:
+            topic, partition, key, value, headers = record
+            try:
+                if headers:
+                    produce(topic, value, key, partition, headers=list(headers))
+                else:
+                    produce(topic, value, key, partition)
+            except BufferError:
+                self.send(record)  # which waits until there is room
+            except KafkaException as error:
+                raise _raised(error, f"sending to {topic}") from error
 
     def send_offsets(self, positions: Sequence[Position], group: GroupMetadata) -> None:
         """Commit input positions with the transaction, if `group` is still current."""

@@ -136,19 +136,15 @@ class Transactor:
         return Sealed(shard, cursor, self._codec.encode_cursor(cursor))
 
     def _send(self, records: list[Record], sealed: Sequence[Sealed]) -> None:
-        send = self._sink.send
-        half = len(records) // 2
-        for record in records[:1]:
-            send(record)
+        half = max(1, len(records) // 2)
+        self._sink.send_all(records[:1])
         reach(CrashPoint.C03)
-        for record in records[1:half]:
-            send(record)
+        self._sink.send_all(records[1:half])
         reach(CrashPoint.C04)
-        for record in records[max(1, half) :]:
-            send(record)
+        self._sink.send_all(records[half:])
         for one in sealed:  # last of all, so that it closes its transaction in the changelog
             cursor = Record(self._changelog, one.shard.partition, CURSOR_KEY, one.encoded)
-            send(cursor, track=True)
+            self._sink.send(cursor, track=True)
         reach(CrashPoint.C05)
 
 

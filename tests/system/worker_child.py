@@ -32,11 +32,12 @@ class FaultySink(TransactionalSink):
         super().begin()
         self.poisoned = False
 
-    def send(self, record, *, track=False):
+    def send_all(self, records):
         poison = self.faults.get("poison")
-        is_poison = poison is not None and record.key.startswith(poison.encode())
-        self.poisoned |= is_poison and not record.topic.endswith("dead-letters")
-        super().send(record, track=track)
+        for record in records:
+            is_poison = poison is not None and record.key.startswith(poison.encode())
+            self.poisoned |= is_poison and not record.topic.endswith("dead-letters")
+        super().send_all(records)
 
     def commit(self):
         self.commits = getattr(self, "commits", 0) + 1
