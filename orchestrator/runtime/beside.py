@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
+from orchestrator import collector
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import ConfigurationError
 from orchestrator.kafka.admin import KafkaAdmin
@@ -137,6 +138,7 @@ def run_standby(
     partitions = admin.partitions([topics.changelog]).get(topics.changelog)
     if partitions is None:
         raise ConfigurationError(f"no such topic: {topics.changelog}")
+    collector.spare()
     with following(Home(settings, kafka, topics.changelog, local, codec, log)) as copies:
         Standby(
             instance_id=settings.instance_id,
