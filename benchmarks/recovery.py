@@ -187,8 +187,9 @@ def killed_supervised(kafka: KafkaSettings, options: Namespace) -> dict[str, Any
         supervisor = psutil.Process(installation.pids("worker")[0])
         for _ in range(options.rounds):
             load.warm_up()
-            in_flight, kill_s = set(load.open), time.time()
-            _worker_child(supervisor, 0).kill()
+            child, in_flight = _worker_child(supervisor, 0), set(load.open)
+            child.kill()
+            kill_s = time.time()
             rows.append(
                 {
                     "kill_to_first_effect_s": load.first_after(kill_s, {0, 1}) - kill_s,

@@ -8,6 +8,7 @@ from typing import Any, cast
 from orchestrator.codec import checks, commands_json
 from orchestrator.codec.avro import engine_schemas
 from orchestrator.codec.binary import Shape, compile_schema
+from orchestrator.codec.due import timers_in
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.forms import Check, Decoder, Form, Writers
 from orchestrator.codec.records import (
@@ -39,7 +40,7 @@ from orchestrator.core.commands import (
     SkipStep,
     StartSaga,
 )
-from orchestrator.core.state import SagaState
+from orchestrator.core.state import SagaState, Timer, timers
 
 PRIVATE = frozenset({"Snapshot", "Cursor"})
 """Records that only workers write and read: they are never in a registry."""
@@ -168,6 +169,15 @@ class RecordCodec:
     def decode_snapshot(self, data: bytes) -> SagaState:
         """Decode a state."""
         return cast("SagaState", self._snapshots(data))
+
+    def snapshot_timers(self, data: bytes) -> tuple[Timer, ...]:
+        """Give what `core.state.timers` gives for an encoded state, in a third of the time."""
+        if data.startswith(self._form["Snapshot"].schema.prefix):
+            try:
+                return timers_in(data)
+            except (IndexError, ValueError):
+                pass  # the decoder says what is wrong with it
+        return timers(self.decode_snapshot(data))
 
     def encode_cursor(self, cursor: Cursor) -> bytes:
         """Encode a cursor for changelog and store."""

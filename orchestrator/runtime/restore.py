@@ -13,7 +13,7 @@ from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.state import Timer, timers
+from orchestrator.core.state import Timer
 from orchestrator.errors import CorruptStore, DecodeError
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
@@ -82,8 +82,8 @@ def replayed(
         before = armed.get(saga_id)
         if before is None:
             replaced = store.get(saga_id)
-            before = () if replaced is None else timers(codec.decode_snapshot(replaced))
-        after = () if snapshot is None else timers(codec.decode_snapshot(snapshot))
+            before = () if replaced is None else codec.snapshot_timers(replaced)
+        after = () if snapshot is None else codec.snapshot_timers(snapshot)
         armed[saga_id] = after
         if before != after:
             removed += before
