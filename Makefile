@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos dev format lock clean
+.PHONY: help demo test check bench bench-recovery chaos dev format lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ chaos: $(VENV)/dev.stamp ## Every fault once, then a random mix, seed printed (C
 
 bench: $(VENV)/dev.stamp ## The trip workload beside the bare loop
 	$(BIN)/python -m benchmarks
+
+bench-recovery: $(VENV)/dev.stamp ## Kills, stops, lost stores and brokers: how long until all goes on
+	$(BIN)/python -m benchmarks recovery $(RECOVERY)
 
 lock: $(VENV)/dev.stamp ## Resolve the dependencies anew
 	scripts/lock
