@@ -62,6 +62,7 @@ class Installation:
         self._workers = workers
         self._worker_arguments = tuple(worker_arguments)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, tuple[str, ...]] = {}
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -163,6 +164,13 @@ class Installation:
         process.kill()
         process.wait()
 
+    def revive(self) -> int:
+        """Start again what has ended by itself, as a supervisor does; give how many."""
+        ended = [name for name, process in self._processes.items() if process.poll() is not None]
+        for name in ended:
+            self._spawn(name, *self._commands[name])
+        return len(ended)
+
     def worker_counters(self) -> dict[str, Any]:
         """Give what the workers counted, summed; once they have stopped."""
         found: dict[str, Any] = {}
@@ -176,6 +184,7 @@ class Installation:
         return found
 
     def _spawn(self, name: str, *arguments: str) -> None:
+        self._commands[name] = arguments
         words = ["-m", "orchestrator", *arguments, "--modules", self._modules]
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(

@@ -59,8 +59,13 @@ Log = list[dict[str, Any]]
 class Load:
     """Trips without end, and what is seen of them. Times are wall clock, in s, as in the logs."""
 
-    def __init__(self, installation: Installation, in_flight: int) -> None:
-        """Connect, and start the first trips."""
+    def __init__(
+        self, installation: Installation, in_flight: int, *, revive: bool = False
+    ) -> None:
+        """Connect. `revive`: what ends by itself is started again."""
+        self._installation = installation
+        self._revive = revive
+        self.revived_count = 0
         topics, partitions = installation.topics, installation.partitions
         self._client = Client(settings=installation.kafka, prefix=topics.prefix)
         self._outcomes = topics.outcomes
@@ -76,6 +81,8 @@ class Load:
 
     def turn(self) -> None:
         """Read what is there; replace what has ended."""
+        if self._revive:
+            self.revived_count += self._installation.revive()
         missing = self._in_flight - len(self.open)
         if missing > 0:
             starts = list(islice(self._trips, missing))
@@ -108,9 +115,9 @@ class Load:
                 raise TimedOut("recovery", f"not in {PATIENCE_S:.0f} s: {what}")
         return time.time()
 
-    def warm_up(self) -> None:
+    def warm_up(self, ends_count: int = WARM_COUNT) -> None:
         """Until some trips have ended."""
-        wanted = len(self.ends) + WARM_COUNT
+        wanted = len(self.ends) + ends_count
         self.until(lambda: len(self.ends) >= wanted, "warm")
 
     def all_ended(self, sagas: set[str]) -> float:
@@ -333,15 +340,15 @@ def broker(_: KafkaSettings, options: Namespace) -> dict[str, Any]:
     rows = []
     with LocalKafka(3) as local:
         kafka = KafkaSettings(bootstrap_servers=local.bootstrap_servers)
-        with _installed(kafka, replication=3, in_flight=20) as (_, load):
+        with _installed(kafka, replication=3, in_flight=20, revive=True) as (_, load):
             for number in range(options.rounds):
                 node = local.nodes[number % 3]
-                load.warm_up()
+                load.warm_up(100)
                 kill_s = time.time()
                 local.kill_node(node.id)
                 led_s = load.until(partial(_is_led, local, node.id), "new leaders")
                 _pause(load, 8.0)
-                load.warm_up()
+                load.warm_up(100)
                 began_s, ended_s = load.longest_gap(kill_s)
                 rows.append(
                     {
@@ -349,10 +356,11 @@ def broker(_: KafkaSettings, options: Namespace) -> dict[str, Any]:
                         "longest_gap_s": ended_s - began_s,
                         "kill_to_commits_s": ended_s - kill_s,
                         "commits_after_detection_s": ended_s - led_s,
+                        "processes_restarted": float(load.revived_count),
                     }
                 )
                 local.start_node(node.id)
-                load.warm_up()
+                load.warm_up(100)
                 _pause(load, 5.0)
     return _summed(rows, {"commits_after_detection_s": 3.0})
 
@@ -372,7 +380,12 @@ def _is_led(local: LocalKafka, dead: int) -> bool:
 
 @contextmanager
 def _installed(
-    kafka: KafkaSettings, *, load: bool = True, in_flight: int = 100, **how: Any
+    kafka: KafkaSettings,
+    *,
+    load: bool = True,
+    in_flight: int = 100,
+    revive: bool = False,
+    **how: Any,
 ) -> Iterator[tuple[Installation, Load]]:
     run = uuid.uuid4().hex[:8]
     with tempfile.TemporaryDirectory(prefix="saga-bench-") as folder:
@@ -387,7 +400,7 @@ def _installed(
         )
         with installation:
             installation.start()
-            driven = Load(installation, in_flight if load else 0)
+            driven = Load(installation, in_flight if load else 0, revive=revive)
             yield installation, driven
 
 
