@@ -177,6 +177,31 @@ def test_a_copy_holds_what_its_owner_holds(place):
         assert timers
 
 
+def test_an_heir_killed_while_it_takes_over_does_so_again(place):
+    with Participants(place) as participants:
+        heir, doomed = pair(place)
+        start(place, "t", 100)
+        place.wait_ended(100)
+        doomed.kill()
+        doomed.wait()
+        start(place, "u", 40)
+        wait_until(
+            lambda: any(line["shard"] == 1 for line in lines(place, heir, "copy_released")),
+            "the standby to let go of shard 1",
+        )
+        heir.kill()
+        heir.wait()
+        again = place.worker(0, standby=ONE)
+
+        place.wait_ended(140)
+
+        taken = [line for line in lines(place, again, "shard_running") if line["shard"] == 1]
+        assert taken[0]["restored_count"] < 100
+        assert lines(place, again, "store_set_aside") == []
+        place.stop(again)
+        place.check(participants, place.stored([0]))
+
+
 def kept(place, ordinal, shard):
     """Sagas, timers and cursor in one store of a stopped worker."""
     folder = place.folder / "state" / instance_id(place.prefix, ordinal)
