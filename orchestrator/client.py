@@ -51,8 +51,6 @@ O = TypeVar("O")  # noqa: E741  # outcome
 _FOREVER = 1 << 62
 """An offset that no partition reaches: the reader goes on until it is closed."""
 _CLIENT_ID = "saga-client"
-_NOWHERE: Mapping[int, tuple[tuple[str, int], ...]] = defaultdict(tuple)
-"""For senders who do not ask what comes of it."""
 
 
 class Receipt(NamedTuple):
@@ -201,18 +199,23 @@ class Client:
         on_acknowledged: Callable[[Receipt], None] | None = None,
     ) -> int:
         """Send commands that are bytes already, `(saga_id, value)` each. Raises as `send`."""
-        told = on_acknowledged or _ignored
+        producer = self._open_producer()
         count = 0
 
-        def acknowledged(record: Record, origin: Origin) -> None:
+        def records() -> Iterator[Record]:
             nonlocal count
-            count += 1
+            for count, (saga_id, value) in enumerate(commands, start=1):  # noqa: B007
+                yield self._record(saga_id, value)
+
+        if on_acknowledged is None:
+            producer.send(records())
+            return count
+        told, since = on_acknowledged, self._ends()
+
+        def acknowledged(record: Record, origin: Origin) -> None:
             told(Receipt(record.key.decode(), origin, since[record.partition]))
 
-        since = self._ends() if on_acknowledged else _NOWHERE
-        producer = self._open_producer()
-        records = (self._record(saga_id, value) for saga_id, value in commands)
-        producer.send(records, acknowledged)
+        producer.send(records(), acknowledged)
         return count
 
     # --- what comes of them ---------------------------------------------------------------------
@@ -455,10 +458,6 @@ class Client:
         letter = self._codec.decode_dead_letter(envelope.value or b"")
         if letter.origin == receipt.origin:
             raise CommandRejected(letter.reason, letter.text)
-
-
-def _ignored(_receipt: Receipt) -> None:
-    pass
 
 
 def _caused_by(receipt: Receipt, entry: tuple[Origin, Transition]) -> bool:
