@@ -111,7 +111,10 @@ class Source(Protocol):
         ...
 
     def group_metadata(self) -> GroupMetadata:
-        """Proof of our membership as it is now; check `live` before relying on it."""
+        """Proof of our membership as of the last poll; check `live` before relying on it.
+
+        Brokers refuse a proof that was overtaken since.
+        """
         ...
 
     def assign(self, positions: Sequence[Position]) -> None:

@@ -79,6 +79,7 @@ class KafkaSource:
         self._rebalances: list[Rebalance] = []
         self._faults: list[ReadFault] = []
         self._fatal: KafkaError | None = None
+        self._membership = _NOBODY
         self._consumer = Consumer(
             {
                 **consumer_config(settings),
@@ -121,8 +122,12 @@ class KafkaSource:
 
     def group_metadata(self) -> GroupMetadata:
         """Proof of our membership as it is now."""
-        raw = self._consumer.consumer_group_metadata()
-        return _NOBODY if raw is None else parse_group_metadata(raw)
+        # Asking costs a wait for the library's own thread, and our membership changes only with a
+        # rebalance. One that we have not heard of yet makes this one stale: brokers refuse it.
+        if not self._membership.live:
+            raw = self._consumer.consumer_group_metadata()
+            self._membership = _NOBODY if raw is None else parse_group_metadata(raw)
+        return self._membership
 
     def assign(self, positions: Sequence[Position]) -> None:
         """Read exactly these partitions from these offsets on."""
@@ -189,13 +194,17 @@ class KafkaSource:
     def _on_assign(self, consumer: Consumer, found: list[confluent_kafka.TopicPartition]) -> None:
         # An empty assignment of our own keeps the library from reading at committed offsets.
         consumer.assign([])
-        self._rebalances.append(Assigned(_pairs(found)))
+        self._note(Assigned(_pairs(found)))
 
     def _on_revoke(self, _: Consumer, found: list[confluent_kafka.TopicPartition]) -> None:
-        self._rebalances.append(Revoked(_pairs(found)))
+        self._note(Revoked(_pairs(found)))
 
     def _on_lost(self, _: Consumer, found: list[confluent_kafka.TopicPartition]) -> None:
-        self._rebalances.append(Lost(_pairs(found)))
+        self._note(Lost(_pairs(found)))
+
+    def _note(self, rebalance: Rebalance) -> None:
+        self._membership = _NOBODY
+        self._rebalances.append(rebalance)
 
     def _on_error(self, error: KafkaError) -> None:
         self._remember_fatal([error])
