@@ -171,8 +171,8 @@ class Run:
     def fault_break_store(self):
         ordinal = self.chance.randrange(len(self.supervisor.workers))
         process = self.supervisor.running[f"worker-{ordinal}"]
-        stores = self.town.store_path(ordinal, 0).parent
-        manifests = sorted(stores.glob("[0-9]*/MANIFEST-*"))
+        stores = [self.town.store_path(ordinal, shard) for shard in process.shards()]
+        manifests = sorted(file for store in stores for file in store.glob("MANIFEST-*"))
         if f"worker-{ordinal}" in self.supervisor.away or not manifests:
             return False
         process.kill()

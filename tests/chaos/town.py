@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer
@@ -23,7 +24,7 @@ from orchestrator.client import Client
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.errors import OrchestratorError, Unreachable
+from orchestrator.errors import CorruptStore, NotFound, OrchestratorError, Unreachable
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
@@ -413,15 +414,20 @@ class Town:
 
     def _newest_stores(self, log):
         """A worker that lost a shard keeps an older store of it: the newest of each counts."""
-        stores = LocalStores(self.state, self.codec)
         found = {}
         for shard in range(log.partitions_count):
             _, cursor = log.changelog(shard, log.span(self.topics.changelog, shard))
             newest = 0 if cursor is None else cursor.transaction
-            for copy in stores.copies(shard):
+            for copy in self._copies(shard):
                 if copy.cursor is not None and copy.cursor.transaction == newest:
                     found.update((saga, held.value) for saga, held in copy.snapshots.items())
         return found
+
+    def _copies(self, shard):
+        """Every store of a shard that can be read; a broken one that nobody opened again stays so."""
+        for folder in sorted(self.state.iterdir()):
+            with suppress(CorruptStore, NotFound):
+                yield from LocalStores(folder, self.codec).copies(shard)
 
     # --- inside ---------------------------------------------------------------------------------
 
