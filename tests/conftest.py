@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 
+import hypothesis
 import pytest
 
 from orchestrator.local_kafka import LocalKafka, LocalRegistry, run_tool
@@ -12,6 +13,9 @@ from orchestrator.local_kafka.docker import engine_problem
 
 BOOTSTRAP_SERVERS = "SAGA_TEST_BOOTSTRAP_SERVERS"
 BACKEND = "SAGA_TEST_KAFKA"
+# A busy machine is no failure.
+hypothesis.settings.register_profile("any_speed", deadline=None)
+hypothesis.settings.load_profile("any_speed")
 _SYSTEM_FIXTURES = {"docker", "kafka", "schema_registry"}
 
 
