@@ -29,8 +29,8 @@ from orchestrator.store.base import Batch
 T = TypeVar("T")
 
 TORN_RECHECK_S = 2.0
-"""Before a shard is halted as torn, its committed positions are read once more after so long: a
-coordinator that is just loading has answered with old ones (KAFKA-17507)."""
+"""Before a shard is halted for its positions they are read once more after so long: a coordinator
+that is just loading has answered with old ones (KAFKA-17507), a new leader may not know the end."""
 
 PENDING_S = 5.0
 """How long positions may stay pending although nobody is left who could decide them."""
@@ -371,7 +371,7 @@ class Recovery:
     ) -> Iterator[bool]:
         shard.cursor = self._cursor(shard)
         verdict = yield from self._verdict(shard, committed)
-        if isinstance(verdict, Halt) and verdict.reason == "torn":
+        if isinstance(verdict, Halt) and verdict.reason in {"torn", "beyond_end"}:
             until_s = self._clock.monotonic_s() + TORN_RECHECK_S
             while self._clock.monotonic_s() < until_s:
                 yield False
