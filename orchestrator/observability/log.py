@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol, TextIO, cast
 
-import structlog
+from orchestrator.observability.lean import structlog
 
 _CLIENT_LOGGER = "orchestrator.kafka"
 
