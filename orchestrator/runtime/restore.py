@@ -19,6 +19,7 @@ from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.shard import note_timers
 from orchestrator.store.base import Batch, ShardStore
 
 
@@ -85,9 +86,7 @@ def replayed(
             before = () if replaced is None else codec.snapshot_timers(replaced)
         after = () if snapshot is None else codec.snapshot_timers(snapshot)
         armed[saga_id] = after
-        if before != after:
-            removed += before
-            added += after
+        note_timers(before, after, added, removed)
     return Batch(
         position=envelopes[-1].origin.offset + 1,
         synced_at_ms=synced_at_ms,
