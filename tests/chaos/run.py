@@ -259,15 +259,16 @@ class Run:
         return self.supervisor.lines("intake_paused", "waiting_for_disk")
 
     def mark_lose_store(self):
-        counts = self.supervisor.lines("counters", "worker_stopped")
-        return [line for line in counts if line.get("restored_count", 0) > 2 * OPEN_MAX]
+        running = self.supervisor.lines("shard_running")
+        return [line for line in running if line["restored_count"] > OPEN_MAX // 2]
 
     def mark_freeze_participant(self):
         counts = self.supervisor.lines("counters", "worker_stopped")
         return [line for line in counts if line.get("timers_count", 0)]
 
     def mark_die_at_a_point(self):
-        return self.supervisor.deaths[-signal.SIGKILL]
+        deaths = self.supervisor.deaths
+        return deaths[-signal.SIGKILL] + deaths[-signal.SIGALRM]
 
     # --- the two phases ---------------------------------------------------------------------------
 
