@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
 from orchestrator.codec.envelope import Envelope, Record
 from orchestrator.codec.records import DeadLetter
 from orchestrator.codec.wire import RecordCodec
@@ -26,6 +24,7 @@ from orchestrator.kafka.base import (
     Source,
     TopicPartition,
 )
+from orchestrator.observability.lean import structlog
 from orchestrator.participant.dispatch import Answered, Dispatcher
 from orchestrator.participant.inbox import Refusal
 

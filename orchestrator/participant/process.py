@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
-import structlog
-
 from orchestrator import collector
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import ConfigurationError
@@ -18,6 +16,7 @@ from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.plain import PlainProducer
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.source import KafkaSource
+from orchestrator.observability.lean import structlog
 from orchestrator.participant.dispatch import Dispatcher
 from orchestrator.participant.handler import AnyHandler, bind, ledger_kind
 from orchestrator.participant.inbox import Inbox

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import structlog
-
 from orchestrator.core.commands import ReplyOutcome
 from orchestrator.guard import Raised, call
+from orchestrator.observability.lean import structlog
 from orchestrator.participant.handler import Binding, Operation, RetryLater
 from orchestrator.participant.inbox import Task
 
