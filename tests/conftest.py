@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import closing
+from itertools import count
 
 import hypothesis
 import pytest
 
+from orchestrator.kafka.registry import ConfluentRegistry
 from orchestrator.local_kafka import LocalKafka, LocalRegistry, run_tool
 from orchestrator.local_kafka.docker import engine_problem
 
@@ -67,7 +70,17 @@ def docker():
 def schema_registry():
     """The session's Confluent-compatible schema registry: `schema_registry.url`."""
     with LocalRegistry() as started:
+        _use_up(started.url, ord("\n"))
         yield started
+
+
+def _use_up(url, last_id):
+    """Give ids away: a schema with one of a newline's value cannot be sent as a line."""
+    with closing(ConfluentRegistry(url)) as registry:
+        for number in count():
+            filler = {"type": "record", "name": f"Filler{number}", "fields": []}
+            if registry.register(f"filler-{number}", filler) >= last_id:
+                return
 
 
 @pytest.fixture

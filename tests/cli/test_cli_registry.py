@@ -1,5 +1,7 @@
 """An installation with a schema registry: Avro from a plain console producer."""
 
+from contextlib import closing
+
 import pytest
 from installation import Installation
 
@@ -19,14 +21,19 @@ def saga(kafka, schema_registry, tmp_path):
     assert installation.stop() == 0
 
 
-def test_kafkas_console_producer_starts_a_saga_in_avro(saga, kafka, schema_registry):
+@pytest.fixture
+def registry(schema_registry):
+    with closing(ConfluentRegistry(schema_registry.url)) as opened:
+        yield opened
+
+
+def test_kafkas_console_producer_starts_a_saga_in_avro(saga, kafka, registry):
     """It passes on lines of UTF-8 and nothing else, so the record must happen to be one.
 
     The registry's wire format is, for short texts; the other prefix never is. kcat takes any bytes.
     """
     if not hasattr(kafka, "run_tool"):
         pytest.skip("the cluster is not ours: its console producer is not at hand")
-    registry = ConfluentRegistry(schema_registry.url)
     codec = RecordCodec(registry)
     start = StartSaga("console-avro", "fulfil", 1, b'{"item": "lamp", "count": 1}')
     value = codec.encode_command(start)
@@ -47,5 +54,4 @@ def test_kafkas_console_producer_starts_a_saga_in_avro(saga, kafka, schema_regis
     assert done.returncode == 0, done.stderr
     with Client(saga.servers, prefix=saga.prefix, codec=codec) as client:
         assert client.wait("console-avro", timeout_s=60).business == "completed"
-    registry.close()
     assert saga.json("replay")["ok"]
