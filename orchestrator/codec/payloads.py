@@ -67,7 +67,7 @@ class AvroPayloads:
             MalformedPayload: `malformed_payload`; the text names the field that is not of its type.
             DefinitionError: Values of this type cannot travel.
         """
-        compiled = self._of(kind)
+        compiled = self._compiled.get(kind) or self._of(kind)
         try:
             return compiled.encode(value)
         except WRITE_ERRORS as error:

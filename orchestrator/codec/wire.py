@@ -136,7 +136,8 @@ class RecordCodec:
         if data[:1] and data[0] in _JSON_BEGINS:
             command = commands_json.decode(data)
             return cast("StartSaga", _COMMAND_CHECKS[type(command)](command))
-        return cast("StartSaga", self._commands(data))
+        found: StartSaga = self._commands(data)
+        return found
 
     def encode_step_command(self, command: StepCommand) -> bytes:
         """Encode a step command for a participant."""
@@ -144,7 +145,8 @@ class RecordCodec:
 
     def decode_step_command(self, data: bytes) -> StepCommand:
         """Decode a step command. Its effect id agrees with its other fields."""
-        return cast("StepCommand", self._step_commands(data))
+        found: StepCommand = self._step_commands(data)
+        return found
 
     def encode_reply(self, reply: Reply) -> bytes:
         """Encode a reply for the step command's reply topic."""
@@ -152,7 +154,8 @@ class RecordCodec:
 
     def decode_reply(self, data: bytes) -> Reply:
         """Decode a reply. Its effect id can be parsed and agrees with its saga."""
-        return cast("Reply", self._replies(data))
+        found: Reply = self._replies(data)
+        return found
 
     def encode_transition(self, transition: Transition) -> bytes:
         """Encode a transition for the events topic."""
@@ -160,7 +163,8 @@ class RecordCodec:
 
     def decode_transition(self, data: bytes) -> Transition:
         """Decode a transition."""
-        return cast("Transition", self._transitions(data))
+        found: Transition = self._transitions(data)
+        return found
 
     def encode_snapshot(self, state: SagaState) -> bytes:
         """Encode a state for changelog and store. Equal states give equal bytes."""
@@ -168,7 +172,8 @@ class RecordCodec:
 
     def decode_snapshot(self, data: bytes) -> SagaState:
         """Decode a state."""
-        return cast("SagaState", self._snapshots(data))
+        found: SagaState = self._snapshots(data)
+        return found
 
     def snapshot_timers(self, data: bytes) -> tuple[Timer, ...]:
         """Give what `core.state.timers` gives for an encoded state, in a third of the time."""
@@ -185,7 +190,8 @@ class RecordCodec:
 
     def decode_cursor(self, data: bytes) -> Cursor:
         """Decode a cursor. Its inputs are sorted by topic."""
-        return cast("Cursor", self._cursors(data))
+        found: Cursor = self._cursors(data)
+        return found
 
     def encode_outcome(self, outcome: Outcome) -> bytes:
         """Encode an outcome for the outcomes topic."""
@@ -193,7 +199,8 @@ class RecordCodec:
 
     def decode_outcome(self, data: bytes) -> Outcome:
         """Decode an outcome."""
-        return cast("Outcome", self._outcomes(data))
+        found: Outcome = self._outcomes(data)
+        return found
 
     def encode_dead_letter(self, letter: DeadLetter) -> bytes:
         """Encode a dead letter for the dead-letters topic."""
@@ -201,4 +208,5 @@ class RecordCodec:
 
     def decode_dead_letter(self, data: bytes) -> DeadLetter:
         """Decode a dead letter."""
-        return cast("DeadLetter", self._dead_letters(data))
+        found: DeadLetter = self._dead_letters(data)
+        return found

@@ -47,7 +47,7 @@ class Bound:
         self.codec = codec
         known = Memory(codec) if memory is None else memory
         self._readers = tuple(known.reader(kind) for kind in pure.takes)
-        self._writer = partial(_encode, codec, kind=pure.gives)
+        self._writer = _writer(codec, pure.gives)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bound) and (self.pure, self.codec) == (other.pure, other.codec)
@@ -193,6 +193,12 @@ def _decode(codec: PayloadCodec, data: bytes | None, kind: Any) -> Any:
     if len(parts) == 1:
         return codec.decode(data, parts[0])
     return codec.decode(data[1:], parts[data[0]])
+
+
+def _writer(codec: PayloadCodec, kind: Any) -> Callable[[object], bytes | None]:
+    if kinds.present(kind) == (kind,):
+        return lambda value: codec.encode(value, kind)
+    return partial(_encode, codec, kind=kind)
 
 
 def _encode(codec: PayloadCodec, value: object, kind: Any) -> bytes | None:

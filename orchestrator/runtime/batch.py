@@ -19,12 +19,15 @@ from orchestrator.codec.records import Cause, Outcome, StepCommand, Transition
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import StartSaga, TimerFired
 from orchestrator.core.decide import decide
-from orchestrator.core.effects import PublishOutcome, SendCommand
+from orchestrator.core.effects import Effect, PublishOutcome, SendCommand
 from orchestrator.core.events import (
+    CompensationRequested,
     CompensationStuck,
     DeadlinePassed,
     Event,
     NodeFaulted,
+    SagaEnded,
+    StepRequested,
     StepStuck,
 )
 from orchestrator.core.react import effects
@@ -38,6 +41,7 @@ from orchestrator.runtime.shard import Change, Shard
 from orchestrator.runtime.stages import Laps
 from orchestrator.topics import Topics
 
+_SENDS = frozenset({StepRequested, CompensationRequested})
 _ALERTS: dict[type[Event], str] = {
     StepStuck: "saga_stuck",
     CompensationStuck: "saga_stuck",
@@ -235,15 +239,11 @@ class Interpreter:
             outbox.laps.lap("decide")
         sequence = 1 if state is None else state.sequence + 1
         transition = Transition(command.saga_id, sequence, now_ms, read.cause, len(caused), events)
-        sends = [effect for effect in caused if isinstance(effect, SendCommand)]
-        outcomes = [effect for effect in caused if isinstance(effect, PublishOutcome)]
-        records = self._records(shard, transition, sends, outcomes, read.traceparent)
+        records = self._records(shard, transition, caused, read.traceparent)
         change = self._change(after, timers_before)
         refusal = self._too_large(records, change)
         if refusal is None:
             _add(outbox, shard, transition, records, change)
-            outbox.step_commands_count += len(sends)
-            outbox.outcomes_count += len(outcomes)
         if outbox.laps is not None:
             outbox.laps.lap("encode")
         return refusal
@@ -252,27 +252,27 @@ class Interpreter:
         self,
         shard: Shard,
         transition: Transition,
-        sends: Sequence[SendCommand],
-        outcomes: Sequence[PublishOutcome],
+        caused: Sequence[Effect],
         traceparent: bytes | None,
     ) -> list[Record]:
         partition, key = shard.partition, transition.saga.encode()
         value = self._codec.encode_transition(transition)
         records = [Record(self._events, partition, key, value)]
-        records += [self._step_command(partition, key, send, traceparent) for send in sends]
-        for outcome in outcomes:
-            value = self._codec.encode_outcome(_outcome(outcome, transition.at_ms))
-            records.append(Record(self._outcomes, partition, key, value))
+        for effect in caused:
+            if isinstance(effect, SendCommand):
+                records.append(self._step_command(partition, key, effect, traceparent))
+            else:
+                value = self._codec.encode_outcome(_outcome(effect, transition.at_ms))
+                records.append(Record(self._outcomes, partition, key, value))
         return records
 
     def _too_large(self, records: Sequence[Record], change: Change) -> Refusal | None:
         limit = self._record_bytes_max
-        sizes = [len(value) for _, _, _, value, _ in records if value is not None]
-        largest = max(*sizes, len(change.snapshot or b""))
-        if largest <= limit:
-            return None
-        text = f"would write a record of {largest} bytes; the limit is {limit}"
-        return Refusal("too_large_effect", text)
+        for value in (change.snapshot, *[record[3] for record in records]):
+            if value is not None and len(value) > limit:
+                text = f"would write a record of {len(value)} bytes; the limit is {limit}"
+                return Refusal("too_large_effect", text)
+        return None
 
     def _change(self, state: SagaState | None, before: tuple[Timer, ...]) -> Change:
         if state is None:
@@ -316,7 +316,12 @@ def _add(
     outbox.transitions_count += 1
     outbox.events_count += len(transition.events)
     for event in transition.events:
-        alert = _ALERTS.get(type(event))
+        kind = type(event)
+        if kind in _SENDS:
+            outbox.step_commands_count += 1
+        elif kind is SagaEnded:
+            outbox.outcomes_count += 1
+        alert = _ALERTS.get(kind)
         if alert is not None:
             reason = str(getattr(event, "reason", ""))
             cause = transition.cause.origin
