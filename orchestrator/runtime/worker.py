@@ -86,6 +86,8 @@ class Worker:
         self._shards: dict[int, Shard] = {}
         self._running: tuple[Shard, ...] = ()
         self._taking_over: Iterator[bool] | None = None
+        self._drained = True
+        """Whether the last poll found nothing more."""
         self._busy = False
         """Whether the take-over has work to do at once."""
         self._bisection = Bisection(settings.batch_count_max)
@@ -118,6 +120,7 @@ class Worker:
         self._stages.loop.lap("rest")
         polled = self._source.poll_batch(room_count, self._patience_s())
         self._stages.loop.lap("drain")
+        self._drained = not polled.records
         for rebalance in polled.rebalances:
             self._rebalance(rebalance)
         for fault in polled.faults:
@@ -138,6 +141,8 @@ class Worker:
             return 0.0 if self._busy and not self._is_paused else _WAITING_S
         if self._pipeline.is_waiting:
             return _COMMITTING_S
+        if self._pipeline.open_count():
+            return 0.0  # only what is there already
         wait_ms = self._settings.poll_timeout_ms
         now_ms = self._clock.now_ms()
         for shard in self._running:
@@ -202,18 +207,21 @@ class Worker:
     def _advance(self) -> None:
         """Take over what is committed, and send on its way what is open."""
         pipeline = self._pipeline
-        is_full = pipeline.open_count() >= self._bisection.count_max
+        open_count, count_max = pipeline.open_count(), self._bisection.count_max
+        is_full = open_count >= count_max
         # A take-over has transactions of its own: none may be under way beside them.
         if pipeline.is_committed or is_full or self._taking_over is not None:
             self._settle()
         if pipeline.is_waiting:
             return
         outbox = pipeline.outbox
-        if outbox.shards:
+        # A transaction costs brokers the same however little it carries. So what lies ready goes
+        # into this one, up to half a batch: beyond, others should have their work soon.
+        if outbox.shards and (self._drained or open_count >= count_max // 2):
             self._attempt(outbox, lambda: pipeline.launch(self._source.group_metadata()))
             if self._taking_over is not None:
                 self._settle()
-        else:
+        elif not outbox.shards:
             self._tell(outbox)
 
     def _settle(self) -> None:
@@ -238,6 +246,7 @@ class Worker:
     def _finish(self) -> None:
         """Let no transaction be under way or open: what is open is committed if nothing failed."""
         self._settle()
+        self._drained = True
         self._advance()
         self._settle()
 
