@@ -55,6 +55,12 @@ def parse_stacks(text: str) -> Stacks:
     return found
 
 
+def within(stacks: Stacks, mark: str) -> Stacks:
+    """Leave out samples of threads that are not in a function whose name begins with `mark`."""
+    kept = {s: n for s, n in stacks.items() if any(name.startswith(mark) for name in s)}
+    return Counter(kept)
+
+
 def busy(stacks: Stacks) -> Stacks:
     """Leave out samples that only wait: native waits look busy to whoever sees no system calls."""
     kept = {stack: n for stack, n in stacks.items() if not any(map(_WAITING.match, stack))}

@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import workload
-from benchmarks.flame import Stacks, busy, draw_flame, parse_stacks, self_shares, total_shares
+from benchmarks.flame import (
+    Stacks,
+    busy,
+    draw_flame,
+    parse_stacks,
+    self_shares,
+    total_shares,
+    within,
+)
 from benchmarks.installation import Installation
 from benchmarks.rounds import write_result
 from benchmarks.stages import PARTICIPANT_STAGES, WORKER_STAGES, Stage, stage_shares
@@ -52,12 +60,13 @@ def measure(kafka: KafkaSettings, options: Namespace) -> int:
         installation = Installation(kafka, Path(folder), run=run, participants=NAMES)
         with installation, _under_load(installation, options.in_flight):
             worker, flight = (installation.pids(role)[0] for role in ("worker", "participants"))
-            for role, pid, stages in (
-                ("worker", worker, WORKER_STAGES),
-                ("participant", flight, PARTICIPANT_STAGES),
+            for role, pid, loop, stages in (
+                ("worker", worker, "Worker.run ", WORKER_STAGES),
+                ("participant", flight, "Loop.run ", PARTICIPANT_STAGES),
             ):
-                cpu = busy(_record(spy, pid, options.seconds, "--native"))
-                wall = _record(spy, pid, options.seconds, "--idle")
+                # Threads beside the loop only wait.
+                cpu = within(busy(_record(spy, pid, options.seconds, "--native")), loop)
+                wall = within(_record(spy, pid, options.seconds, "--idle"), loop)
                 title = f"{role}: CPU of its Python thread, {options.in_flight:,} sagas in flight"
                 PICTURES.mkdir(parents=True, exist_ok=True)
                 picture = PICTURES / f"{options.name}-{role}.svg"

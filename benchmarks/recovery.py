@@ -49,6 +49,8 @@ DOWN_S = 1.0
 """How long the peers are down before they are restarted."""
 PATIENCE_S = 60.0
 WARM_COUNT = 500
+LIFE_S = 6.0
+"""How long a supervised worker lives before it is killed."""
 _CHUNK_COUNT = 20_000
 _SAMPLE_COUNT = 2_000
 
@@ -194,7 +196,10 @@ def killed_supervised(kafka: KafkaSettings, options: Namespace) -> dict[str, Any
         supervisor = psutil.Process(installation.pids("worker")[0])
         for _ in range(options.rounds):
             load.warm_up()
-            child, in_flight = _worker_child(supervisor, 0), set(load.open)
+            child = _worker_child(supervisor, 0)
+            # A supervisor gives up on a worker that dies young again and again.
+            load.until(partial(_has_lived, child, LIFE_S), "the worker's life")
+            in_flight = set(load.open)
             child.kill()
             kill_s = time.time()
             rows.append(
@@ -418,6 +423,10 @@ def _owned(installation: Installation, number: int) -> set[int]:
         elif line["event"] == "shard_running":
             owned.add(line["shard"])
     return owned
+
+
+def _has_lived(process: psutil.Process, least_s: float) -> bool:
+    return time.time() - process.create_time() >= least_s
 
 
 def _worker_child(supervisor: psutil.Process, number: int) -> psutil.Process:

@@ -20,11 +20,8 @@ class Stage(NamedTuple):
 
 WORKER_STAGES = (
     Stage("drain", ("KafkaSource.",)),
-    Stage(
-        "commit",
-        ("TransactionalSink.begin", "TransactionalSink.send_offsets", "TransactionalSink.commit"),
-    ),
-    Stage("produce", ("TransactionalSink.send ",)),
+    Stage("commit", ("TransactionalSink.begin", "Future.result")),
+    Stage("produce", ("TransactionalSink.send",)),
     Stage("encode", ("RecordCodec.encode_",)),
     Stage("decode", ("RecordCodec.decode_", "codec/limits.py", "core/ids.py", "partitioner.py")),
     Stage("typed payloads", ("codec/payloads.py", "definition/binding.py", "runtime/program.py")),

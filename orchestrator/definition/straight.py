@@ -191,7 +191,7 @@ class _Straightener(ast.NodeTransformer):
         self.returned = self.returned or value is not None
         return ast.Pass() if value is None else ast.Expr(_call(RETURNED, value))
 
-    def visit_Break(self, _: ast.Break) -> ast.AST:
+    def visit_Break(self, node: ast.Break) -> ast.AST:  # noqa: ARG002 - the base class names it
         return ast.Pass()
 
     visit_Continue = visit_Break  # type: ignore[assignment]
