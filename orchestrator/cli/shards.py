@@ -152,7 +152,7 @@ class Looker:
         for partition in partitions:
             last = self._last(partition)
             inputs = self._inputs(partition, last.cursor, committed)
-            verdict, waiting = self._judge(partition, last, inputs)
+            verdict, waiting = self._judge(partition, len(copies), last, inputs)
             state, reason, text = state_of(owners.get(partition, ""), last, verdict)
             found[partition] = Shard(
                 shard=partition,
@@ -215,7 +215,7 @@ class Looker:
         return {name: by_name.get(name) for name in self._admin.partitions(sorted(names))}
 
     def _judge(
-        self, partition: int, last: Last, inputs: Mapping[str, int | None]
+        self, partition: int, partitions: int, last: Last, inputs: Mapping[str, int | None]
     ) -> tuple[Begin | Halt, int]:
         """Say what a worker that takes the shard over would find, and how much input waits."""
         from orchestrator.kafka.base import TopicPartition
@@ -226,7 +226,6 @@ class Looker:
             {pair.topic: at for pair, at in self._admin.start_offsets(pairs).items()},
             {pair.topic: at for pair, at in self._admin.end_offsets(pairs).items()},
         )
-        partitions = self._admin.partitions([self._topics.changelog])[self._topics.changelog]
         verdict = judge(last.cursor, inputs, ranges, partitions=partitions, accept_trimmed=False)
         known = dict(last.cursor.inputs) if last.cursor is not None else {}
         at = verdict.positions if isinstance(verdict, Begin) else known

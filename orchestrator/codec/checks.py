@@ -109,8 +109,7 @@ def reply(answer: Reply) -> Reply:
         raise refuse(
             "bad_id", f"the effect {answer.effect!r} is not of the saga {answer.saga!r:.160}"
         )
-    if answer.outcome not in OUTCOMES:
-        _one_of("outcome", answer.outcome, OUTCOMES)
+    _one_of("outcome", answer.outcome, OUTCOMES)
     return answer
 
 

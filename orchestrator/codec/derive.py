@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from operator import attrgetter
 from typing import Any, assert_never
 
@@ -21,8 +20,10 @@ from orchestrator.codec.kinds import (
     Record,
     Scalar,
     kind_of,
+    kinds_in,
 )
 from orchestrator.codec.plain import construct
+from orchestrator.codec.straight import mistyped
 from orchestrator.errors import DefinitionError
 
 _PRIMITIVES = {str: "string", int: "long", bool: "boolean", float: "double", bytes: "bytes"}
@@ -43,16 +44,11 @@ def schema_of(annotation: Any) -> Any:
 def shapes_of(annotation: Any) -> dict[str, Shape]:
     """Give the shape of every class in a type, by name."""
     found: dict[str, Shape] = {}
-    stack = [kind_of(annotation)]
-    while stack:
-        kind = stack.pop()
+    for kind in kinds_in(annotation):
         if isinstance(kind, Record):
             found[kind.type.__name__] = _record_shape(kind)
-            stack.extend(field.kind for field in kind.fields)
         elif isinstance(kind, Choice):
             found[kind.type.__name__] = Shape(kind.type, kind.type)
-        elif not isinstance(kind, Scalar):
-            stack.append(kind.inner)
     return found
 
 
@@ -61,9 +57,8 @@ def _record_shape(kind: Record) -> Shape:
     get = _getter(names)
 
     def take(value: Any) -> tuple[Any, ...]:
-        # Exactly the class: a subclass has fields that would be lost.
         if type(value) is not cls:
-            raise TypeError(f"a {cls.__name__} is wanted, not {value!r}")
+            mistyped(value, cls)
         return get(value)
 
     def make(values: tuple[Any, ...]) -> Any:
@@ -83,9 +78,8 @@ def is_plain(cls: type) -> bool:
 
 def may_refuse(annotation: Any) -> bool:
     """Say whether some class in a type has code that may refuse values of the right types."""
-    return not all(
-        is_plain(s.type) for s in shapes_of(annotation).values() if is_dataclass(s.type)
-    )
+    records = (kind for kind in kinds_in(annotation) if isinstance(kind, Record))
+    return not all(is_plain(record.type) for record in records)
 
 
 def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:

@@ -11,6 +11,7 @@ import dataclasses
 import re
 import types
 import typing
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -86,18 +87,21 @@ def kind_of(annotation: Any) -> Kind:
     return _kind(annotation, getattr(annotation, "__name__", str(annotation)), ())
 
 
-def holds_many(annotation: Any) -> bool:
-    """Say whether a tuple or a dict is anywhere in a type: Avro writes those in more than one way."""
+def kinds_in(annotation: Any) -> Iterator[Kind]:
+    """Give a type's kind and those of all its parts. Raises as `kind_of`."""
     stack = [kind_of(annotation)]
     while stack:
         kind = stack.pop()
-        if isinstance(kind, Many | Mapped):
-            return True
+        yield kind
         if isinstance(kind, Record):
             stack.extend(field.kind for field in kind.fields)
-        elif isinstance(kind, Optional):
+        elif isinstance(kind, Optional | Many | Mapped):
             stack.append(kind.inner)
-    return False
+
+
+def holds_many(annotation: Any) -> bool:
+    """Say whether a tuple or a dict is anywhere in a type: Avro writes those in more than one way."""
+    return any(isinstance(kind, Many | Mapped) for kind in kinds_in(annotation))
 
 
 def _problem(place: str, text: str) -> DefinitionError:

@@ -67,7 +67,7 @@ class AvroPayloads:
             MalformedPayload: `malformed_payload`; the text names the field that is not of its type.
             DefinitionError: Values of this type cannot travel.
         """
-        compiled = self._compiled.get(kind) or self._of(kind)
+        compiled = self._of(kind)
         try:
             return compiled.encode(value)
         except WRITE_ERRORS as error:
@@ -99,7 +99,8 @@ class AvroPayloads:
 
     def vet(self, data: bytes, kind: Any, /) -> bytes:
         """Do as `accept`, but leave bytes that decode by the present schema as they are: cheaper."""
-        form, bare = self._of(kind)[2:4]
+        compiled = self._of(kind)
+        form, bare = compiled.form, compiled.bare
         if form is not None and data.startswith(form.prefix):
             if bare is None:
                 self.decode(data, kind)

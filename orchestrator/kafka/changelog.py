@@ -14,7 +14,7 @@ from orchestrator.errors import ConfigurationError, StateError
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import FaultKind, Position, ReadFault, Tailed, TopicPartition
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, read_fault
+from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, read_fault, take
 
 _BATCH_COUNT = 1_000
 _WAIT_S = 0.1
@@ -58,7 +58,7 @@ class ChangelogReader:
         try:
             reached = start.offset
             while reached < until:
-                messages = self._take()
+                messages = take(self._consumer, _BATCH_COUNT, _WAIT_S)
                 good = [message for message in messages if message.error() is None]
                 for message in messages:
                     reached = max(reached, _next_offset(message))
@@ -69,9 +69,6 @@ class ChangelogReader:
     def close(self) -> None:
         """Release connections."""
         self._consumer.close()
-
-    def _take(self) -> list[Any]:
-        return _take(self._consumer, _BATCH_COUNT, _WAIT_S)
 
 
 class ChangelogTail:
@@ -101,7 +98,7 @@ class ChangelogTail:
 
     def poll(self, count_max: int, timeout_s: float) -> Tailed:
         """Give what has come, waiting up to `timeout_s` for the first record."""
-        messages = _take(self._consumer, count_max, timeout_s)
+        messages = take(self._consumer, count_max, timeout_s)
         good = [message for message in messages if message.error() is None]
         ends: dict[int, int] = {}
         lost: dict[int, str] = {}
@@ -134,13 +131,6 @@ def _learn_leaders(consumer: Consumer, topic: str) -> None:
     # after 500 ms. Known beforehand, it takes 5.
     with suppress(KafkaException):  # brokers that are away show when reading
         consumer.list_topics(topic, timeout=_LEADERS_S)
-
-
-def _take(consumer: Consumer, count_max: int, timeout_s: float) -> list[Any]:
-    first = consumer.poll(timeout_s)
-    if first is None:
-        return []
-    return [first, *consumer.consume(count_max - 1, 0)]
 
 
 def _next_offset(message: Any) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import confluent_kafka
 from confluent_kafka import OFFSET_END, Consumer
 
 from orchestrator.codec.envelope import Envelope
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER, consumer_config, envelopes
+from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, take
 
 
 class Follower:
@@ -44,10 +43,7 @@ class Follower:
 
         A passing fault of the connection gives fewer records, never an error.
         """
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        messages: list[Any] = [first, *self._consumer.consume(count_max - 1, 0)]
+        messages = take(self._consumer, count_max, timeout_s)
         return envelopes([message for message in messages if message.error() is None])
 
     def close(self) -> None:

@@ -104,11 +104,7 @@ class KafkaSource:
 
     def poll_batch(self, count_max: int, timeout_s: float) -> Polled:
         """Wait for a first record, then take what is there."""
-        # One call that waits for a full batch would wait even when a record is there.
-        first = self._consumer.poll(timeout_s)
-        messages: list[Any] = [] if first is None else [first]
-        if messages and count_max > 1:
-            messages += self._consumer.consume(count_max - 1, 0)
+        messages = take(self._consumer, count_max, timeout_s)
         good = [message for message in messages if message.error() is None]
         if len(good) < len(messages):
             self._faults += [read_fault(message) for message in messages if message.error()]
@@ -216,6 +212,15 @@ class KafkaSource:
         for error in found:
             if error is not None and (errors.is_fatal(error) or errors.is_fenced(error)):
                 self._fatal = error
+
+
+def take(consumer: Consumer, count_max: int, timeout_s: float) -> list[Any]:
+    """Wait up to `timeout_s` for a first message, then take what is there, `count_max` in all."""
+    # One call that waits for a full batch would wait even when a record is there.
+    first = consumer.poll(timeout_s)
+    if first is None:
+        return []
+    return [first, *consumer.consume(count_max - 1, 0)] if count_max > 1 else [first]
 
 
 def envelopes(messages: list[Any]) -> list[Envelope]:

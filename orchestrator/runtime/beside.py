@@ -50,6 +50,7 @@ class Home(NamedTuple):
 
     settings: WorkerSettings
     kafka: KafkaSettings
+    admin: KafkaAdmin
     changelog: str
     """Name of the topic."""
     local: RocksStores
@@ -72,7 +73,7 @@ def following(home: Home) -> Iterator[Copies]:
             log=home.log,
         ),
         tail=ChangelogTail(home.kafka, f"{instance}-standby", standby_group(instance)),
-        cluster=KafkaAdmin(home.kafka),
+        cluster=home.admin,
         disk=DiskWatch(home.settings.data_dir, _FIRST_TO_STOP * home.settings.disk_free_bytes_min),
         clock=clock,
         log=home.log,
@@ -89,7 +90,7 @@ def warm_up_if_new(
     """Warm up what this worker will get, if others own it now."""
     if not standby.warm_up_ms:
         return
-    members = KafkaAdmin(home.kafka).members(home.settings.group)
+    members = home.admin.members(home.settings.group)
     instances = [member.instance_id for member in members if member.instance_id]
     shards = awaited_shards(home.settings.instance_id, partitions, instances)
     if shards:
@@ -139,7 +140,7 @@ def run_standby(
     if partitions is None:
         raise ConfigurationError(f"no such topic: {topics.changelog}")
     collector.spare()
-    with following(Home(settings, kafka, topics.changelog, local, codec, log)) as copies:
+    with following(Home(settings, kafka, admin, topics.changelog, local, codec, log)) as copies:
         Standby(
             instance_id=settings.instance_id,
             partitions=partitions,

@@ -85,13 +85,12 @@ def run_worker(
     local.await_standby()
     admin = KafkaAdmin(kafka)
     partitions, participant_partitions = _partitions(admin, names, catalog.participants)
-    home = Home(settings, kafka, names.changelog, local, codec, log)
+    home = Home(settings, kafka, admin, names.changelog, local, codec, log)
     warm_up_if_new(home, standby, partitions, stop)
     worker = _assemble(
         home=home,
         catalog=catalog,
         transactions=TransactionSettings() if transactions is None else transactions,
-        admin=admin,
         partitions=partitions,
         participant_partitions=participant_partitions,
         heir=heir_of(standby, standby_command, partitions, log),
@@ -158,7 +157,6 @@ def _assemble(
     home: Home,
     catalog: Catalog,
     transactions: TransactionSettings,
-    admin: KafkaAdmin,
     partitions: int,
     participant_partitions: dict[str, int],
     heir: Heir,
@@ -166,7 +164,7 @@ def _assemble(
     on_progress: Callable[[RestoreProgress], None],
     counters: Counters,
 ) -> Worker:
-    settings, kafka, changelog, local, codec, log = home
+    settings, kafka, admin, changelog, local, codec, log = home
     instance, participants = settings.instance_id, catalog.participants
     inputs = [topics.commands, *(topics.replies(name) for name in participants)]
     # The identity is taken before the group is joined: a predecessor's transaction ends here.

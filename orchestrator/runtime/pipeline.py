@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
 
 from orchestrator.kafka.base import GroupMetadata, TopicPartition
 from orchestrator.runtime.batch import Outbox
@@ -22,6 +23,11 @@ _SWITCH_S = 0.000_5
 as long as the commit itself."""
 
 
+class _UnderWay(NamedTuple):
+    pending: Pending
+    future: Future[Mapping[TopicPartition, int]]
+
+
 class Pipeline:
     """The transactions of one worker. One thread uses it."""
 
@@ -31,8 +37,7 @@ class Pipeline:
         self._clock = clock
         self._stages = stages
         self._thread = ThreadPoolExecutor(1, "commit")
-        self._pending: Pending | None = None
-        self._future: Future[Mapping[TopicPartition, int]] | None = None
+        self._under_way: _UnderWay | None = None
         self._outbox = self._new()
         sys.setswitchinterval(_SWITCH_S)
 
@@ -45,17 +50,17 @@ class Pipeline:
     @property
     def under_way(self) -> Outbox | None:
         """The transaction whose commit is under way."""
-        return None if self._pending is None else self._pending.outbox
+        return None if self._under_way is None else self._under_way.pending.outbox
 
     @property
     def is_waiting(self) -> bool:
         """Whether a commit is under way."""
-        return self._future is not None
+        return self._under_way is not None
 
     @property
     def is_committed(self) -> bool:
         """Whether `settle` would return, or raise, at once."""
-        return self._future is not None and self._future.done()
+        return self._under_way is not None and self._under_way.future.done()
 
     def open_count(self) -> int:
         """Inputs and timers in the open transaction."""
@@ -65,8 +70,8 @@ class Pipeline:
         """Send the open transaction on its way. None other may be. Raises TransactionError."""
         outbox, self._outbox = self._outbox, self._new()
         self._stages.loop.lap("rest")
-        self._pending = self._transactor.open(outbox, group)
-        self._future = self._thread.submit(self._complete, self._pending)
+        pending = self._transactor.open(outbox, group)
+        self._under_way = _UnderWay(pending, self._thread.submit(self._complete, pending))
         self._stages.loop.lap("produce")
 
     def settle(self) -> None:
@@ -74,14 +79,14 @@ class Pipeline:
 
         Raises TransactionError if it failed: then both transactions must be forgotten.
         """
-        future, pending = self._future, self._pending
-        self._future = self._pending = None
-        if future is not None and pending is not None:
-            self._stages.loop.lap("rest")
-            offsets = future.result()
-            self._stages.loop.lap("wait")
-            self._transactor.settle(pending, offsets)
-            self._stages.loop.lap("store")
+        under_way, self._under_way = self._under_way, None
+        if under_way is None:
+            return
+        self._stages.loop.lap("rest")
+        offsets = under_way.future.result()
+        self._stages.loop.lap("wait")
+        self._transactor.settle(under_way.pending, offsets)
+        self._stages.loop.lap("store")
 
     def forget_open(self) -> None:
         """Undo what is open; what is on its way goes on."""
@@ -90,11 +95,14 @@ class Pipeline:
         self._outbox = self._new()
 
     def forget(self) -> None:
-        """Wait until nothing is on its way any more, and undo everything, whatever became of it."""
-        if self._future is not None:
-            wait([self._future])
+        """Undo what is open, and wait until nothing is on its way, whatever becomes of it.
+
+        What the shards had sealed is the caller's to forget.
+        """
+        if self._under_way is not None:
+            wait([self._under_way.future])
         self.forget_open()
-        self._future = self._pending = None
+        self._under_way = None
 
     def close(self) -> None:
         """End the thread."""

@@ -151,10 +151,13 @@ class Shard:
             del self.postponed[next(iter(self.postponed))]
         self.postponed[timer] = until_ms
 
-    def is_changing(self, saga_id: str | None = None) -> bool:
-        """Whether a transaction that is not committed yet changes this saga (None: any)."""
-        if saga_id is None:
-            return bool(self.overlay or self._sealed)
+    @property
+    def is_settled(self) -> bool:
+        """Whether the store holds all that was decided."""
+        return not (self.overlay or self._sealed)
+
+    def is_changing(self, saga_id: str) -> bool:
+        """Whether a transaction that is not committed yet changes this saga."""
         return saga_id in self.overlay or saga_id in self._sealed
 
     def seal(self) -> None:

@@ -56,7 +56,7 @@ class Stages:
         `drain`, `decode`, `decide`, `encode`, `produce`, `wait` (for a commit), `store`, `rest`: the
         loop's, one after another. `commit` runs beside them.
         """
-        found_ns = Counter(dict(self.loop.spent_ns))
+        found_ns: dict[str, int] = dict(self.loop.spent_ns)
         work_ns, inside = found_ns.pop("work", 0), self._inside.spent_ns
         total_ns = sum(inside[stage] for stage in INSIDE)
         for stage in INSIDE:

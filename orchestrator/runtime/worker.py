@@ -444,9 +444,8 @@ class Worker:
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
             self._synced_s = now_s
             for shard in self._running:
-                if shard.is_changing():
-                    continue  # its commit will say so
-                shard.store.apply(Batch(shard.store.position(), self._clock.now_ms()))
+                if shard.is_settled:  # otherwise its commit will say so
+                    shard.store.apply(Batch(shard.store.position(), self._clock.now_ms()))
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
             self._reported_s = now_s
