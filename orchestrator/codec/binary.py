@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.codec import straight
 from orchestrator.codec.primitives import (
     FALSE,
+    ITEMS_MAX,
     READY,
     Codec,
     Writer,
+    no_items,
     primitives,
     read_long,
     write_long,
@@ -24,8 +26,6 @@ from orchestrator.codec.refusals import refuse
 
 _IN_PLACE_COUNT_MAX = 64
 """Fields of a record, those within it included, that others write out in place."""
-ITEMS_MAX = 65_536
-"""Items in one array or map. More is no payload but an attempt on the memory of the worker."""
 
 
 class Parts(NamedTuple):
@@ -35,6 +35,13 @@ class Parts(NamedTuple):
     """For each part of such a tuple, the field of the record that it is."""
     rest: Mapping[int, Any]
     """What every other field always is."""
+
+
+class Own(NamedTuple):
+    """What is known of the engine's own records."""
+
+    unique: frozenset[str]
+    """Fields whose texts never recur. All others are names, and their encodings remembered."""
 
 
 class Shape(NamedTuple):
@@ -50,6 +57,8 @@ class Shape(NamedTuple):
     attributes: tuple[str, ...] | None = None
     """Of a class whose objects are plain: made and taken apart without `make` and `take`."""
 
+
+_Json: TypeAlias = Mapping[str, Any]
 
 _PYTHON_TYPES: dict[object, type] = {
     "null": type(None),
@@ -68,31 +77,33 @@ _PYTHON_TYPES: dict[object, type] = {
 
 
 def compile_schema(
-    schema: object, shapes: Mapping[str, Shape] | None = None, *, lossy_text: bool = False
+    schema: object, shapes: Mapping[str, Shape] | None = None, *, own: Own | None = None
 ) -> Codec:
     """Compile a schema that has passed `lint.problems`.
 
     Args:
         schema: As parsed from JSON.
         shapes: By name of record or enum; others are tuples and strings.
-        lossy_text: Write text that is no Unicode with `?` in its place, instead of refusing it.
+        own: The schema is of a record of the engine's own.
 
     Raises:
         ValueError: The schema has a type that the engine does not use.
     """
-    return _Compiler(shapes or {}, "replace" if lossy_text else "strict").compile(schema)
+    return _Compiler(shapes or {}, own).compile(schema)
 
 
 class _Compiler:
     """Compiles the parts of one schema; remembers the named ones."""
 
-    def __init__(self, shapes: Mapping[str, Shape], text_errors: str) -> None:
+    def __init__(self, shapes: Mapping[str, Shape], own: Own | None) -> None:
         self._shapes = shapes
-        self._text_errors = text_errors
-        self._known = primitives(text_errors)
+        self._own = own
+        self._known = primitives("strict" if own is None else straight.OWN_TEXT_ERRORS)
         self._types = dict(_PYTHON_TYPES)
         self._records: dict[str, straight.Fields] = {}
         """Those that others write out in place."""
+        self._items: dict[str, straight.Items] = {}
+        """What writes records as items of an array."""
 
     def compile(self, schema: object) -> Codec:
         if isinstance(schema, str):
@@ -118,14 +129,13 @@ class _Compiler:
         if schema["type"] == "enum":
             codec = _enum(schema["symbols"], shape)
         else:
-            types = [field["type"] for field in schema["fields"]]
-            codec = self._record(schema["name"], types, shape)
+            codec = self._record(schema["name"], schema["fields"], shape)
         self._known[schema["name"]] = codec
         self._types[schema["name"]] = shape.type if shape else tuple
         return codec
 
-    def _record(self, name: str, types: Sequence[object], shape: Shape | None) -> Codec:
-        fields = tuple(self._field(kind) for kind in types)
+    def _record(self, name: str, columns: Sequence[_Json], shape: Shape | None) -> Codec:
+        fields = tuple(self._field(column["name"], column["type"]) for column in columns)
         record = straight.Fields(fields, None, None)
         if shape is not None:
             plain = None
@@ -134,22 +144,29 @@ class _Compiler:
             record = straight.Fields(fields, shape.make, shape.take, plain)
         if sum(map(_count, fields)) <= _IN_PLACE_COUNT_MAX and not (shape and shape.parts):
             self._records[name] = record
-        write = straight.writer(record, self._text_errors)
+        is_own = self._own is not None
+        write = straight.writer(record, own=is_own)
         if shape is not None and shape.parts:
-            layouts = {kind: _layout(parts, fields) for kind, parts in shape.parts.items()}
             writers = {
-                kind: straight.writer(record, self._text_errors, layout)
-                for kind, layout in layouts.items()
+                kind: straight.writer(record, own=is_own, layout=_layout(parts, fields))
+                for kind, parts in shape.parts.items()
             }
+            self._items[name] = straight.Items(write, writers)
             write = _by_class(writers, write)
         return Codec(straight.reader(record), write)
 
-    def _field(self, schema: object) -> straight.Field:
+    def _field(self, name: str, schema: object) -> straight.Field:
+        if self._own is not None and isinstance(schema, dict) and schema["type"] == "array":
+            item = self.compile(schema["items"])
+            items = self._items.get(_name(schema["items"]), straight.Items(item.write))
+            return straight.Field("other", _array(item), items=items)
         codec = self.compile(schema)
         if isinstance(schema, dict):
-            return straight.Field("other", codec, self._records.get(schema.get("name", "")))
+            return straight.Field("other", codec, self._records.get(_name(schema)))
         if isinstance(schema, str) and schema in self._records:
             return straight.Field("other", codec, self._records[schema])
+        if schema == "string" and self._own is not None and name not in self._own.unique:
+            return straight.Field("name", codec)
         return straight.Field(schema if isinstance(schema, str) else "other", codec)
 
     def _union(self, schema: list[object]) -> Codec:
@@ -161,6 +178,10 @@ class _Compiler:
             kind = schema["type"]
             return self._types[schema["name"] if kind in {"record", "enum"} else kind]
         return self._types[schema]
+
+
+def _name(schema: object) -> str:
+    return schema.get("name", "") if isinstance(schema, dict) else str(schema)
 
 
 def _count(field: straight.Field) -> int:
@@ -232,10 +253,8 @@ def _array(items: Codec) -> Codec:
             _check_end(at, end)
 
     def write(value: tuple[Any, ...], out: list[bytes]) -> None:
-        if not isinstance(value, tuple):
-            raise TypeError(f"a tuple is wanted, not {value!r}")
-        if len(value) > ITEMS_MAX:
-            raise ValueError(f"{len(value)} items, at most {ITEMS_MAX}")
+        if not isinstance(value, tuple) or len(value) > ITEMS_MAX:
+            no_items(value)
         if value:
             write_long(len(value), out)
             for part in value:

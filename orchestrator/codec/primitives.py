@@ -28,6 +28,8 @@ _LONG_MIN, _LONG_MAX = -(1 << 63), (1 << 63) - 1
 _VARINT_BYTES_MAX = 10
 _DOUBLE = struct.Struct("<d")
 FALSE, TRUE = b"\x00", b"\x01"
+ITEMS_MAX = 65_536
+"""Items in one array or map. More is no payload but an attempt on the memory of the worker."""
 
 
 class Codec(NamedTuple):
@@ -70,6 +72,8 @@ def _varint(value: int) -> bytes:
 READY_COUNT = 4_096
 READY = tuple(_varint(value) for value in range(READY_COUNT))
 """Most numbers and lengths are small: looked up, not computed."""
+_NAMES_COUNT_MAX = 16_384
+"""Names that are remembered; when there are more, it begins anew."""
 
 
 @lru_cache(maxsize=8_192, typed=True)
@@ -89,6 +93,32 @@ def far_int(value: int) -> bytes:
     if not _INT_MIN <= value <= _INT_MAX:
         raise ValueError(f"{value} does not fit 32 bits")
     return _varint(value)
+
+
+class Names:
+    """Encodings of texts that recur, each computed when it is first asked for."""
+
+    def __init__(self, errors: str) -> None:
+        """As `str.encode` takes `errors`."""
+        self._errors = errors
+        self._known: dict[str, bytes] = {}
+        self.known = self._known.get
+        """Give the encoding of a text, or None. A look-up in a plain dict: what defines
+        `__missing__` costs four times as much."""
+
+    def new(self, value: str) -> bytes:
+        """Encode a text, and remember it. Raises AttributeError if it is none."""
+        text = value.encode("utf-8", self._errors)
+        encoded = _length(text) + text
+        if len(self._known) >= _NAMES_COUNT_MAX:
+            self._known.clear()
+        self._known[value] = encoded
+        return encoded
+
+
+def _length(part: bytes) -> bytes:
+    length = len(part)
+    return READY[length] if length < READY_COUNT else far_long(length)
 
 
 def write_long(value: int, out: list[bytes]) -> None:
@@ -147,6 +177,13 @@ def _read_boolean(data: bytes, at: int) -> tuple[bool, int]:
     return byte == 1, at + 1
 
 
+def no_items(value: object) -> NoReturn:
+    """Refuse to write a value as an array."""
+    if not isinstance(value, tuple):
+        raise TypeError(f"a tuple is wanted, not {value!r}")
+    raise ValueError(f"{len(value)} items, at most {ITEMS_MAX}")
+
+
 def no_boolean(value: object) -> NoReturn:
     """Refuse to write a value as a boolean."""
     raise TypeError(f"a bool is wanted, not {value!r}")
@@ -185,8 +222,7 @@ def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
 def _write_bytes(value: bytes, out: list[bytes]) -> None:
     if type(value) is not bytes:
         raise TypeError(f"bytes are wanted, not {value!r}")
-    write_long(len(value), out)
-    out.append(value)
+    out += (_length(value), value)
 
 
 def _read_string(data: bytes, at: int) -> tuple[str, int]:
@@ -200,8 +236,7 @@ def _read_string(data: bytes, at: int) -> tuple[str, int]:
 def _text_writer(errors: str) -> Writer:
     def write(value: str, out: list[bytes]) -> None:
         text = value.encode("utf-8", errors)
-        write_long(len(text), out)
-        out.append(text)
+        out += (_length(text), text)
 
     return write
 

@@ -13,6 +13,8 @@ from orchestrator.codec.refusals import refuse
 from orchestrator.core.state import BARE, Phase, SagaState, StepState, StepStatus
 
 _DECISION_MAX = 2
+_SAME_COUNT = 12
+"""Fields that state and columns begin with."""
 _STATUSES = tuple(StepStatus)
 _PHASES = {int(phase): phase for phase in Phase}
 
@@ -54,18 +56,7 @@ def pack_state(state: SagaState) -> tuple[Any, ...]:
     """Lay a state out in the columns of `SnapshotRow`. Raises ValueError if a decision is no byte."""
     steps = state.steps
     return (
-        state.saga_id,
-        state.definition,
-        state.version,
-        state.fingerprint,
-        state.phase,
-        state.sequence,
-        state.payload,
-        state.start_digest,
-        state.started_ms,
-        state.due_ms,
-        state.cause,
-        state.lost,
+        *state[:_SAME_COUNT],
         bytes(state.decisions),
         state.faults,
         bytes([step[0] for step in steps]),

@@ -8,58 +8,73 @@ as the standard library does for dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from orchestrator.codec.primitives import (
     FALSE,
+    ITEMS_MAX,
     READY,
     TRUE,
     Codec,
+    Names,
+    Writer,
     far_int,
     far_long,
     no_boolean,
+    no_items,
 )
 
 _READ_PART = """
-    n = data[at]
-    if not n & 0x81:
-        start, at = at + 1, at + 1 + (n >> 1)
-        v{i} = data[start:at]{decoded}
-    elif n & 1 or not 0 < data[at + 1] < 0x80:
+    if n := past[data[at]]:
+        v{i} = data[at + 1:(at := at + n)]{decoded}
+    elif data[at] & 1 or not 0 < data[at + 1] < 0x80:
         v{i}, at = r{i}(data, at)
     else:
-        start, at = at + 2, at + 2 + ((n & 0x7e) >> 1 | data[at + 1] << 6)
-        v{i} = data[start:at]{decoded}"""
+        n = (data[at] & 0x7e) >> 1 | data[at + 1] << 6
+        v{i} = data[at + 2:(at := at + 2 + n)]{decoded}"""
 """Lengths of one byte and of two; a longer one, and a negative one, goes the long way."""
 
 _READ = {
     "string": _READ_PART.replace("{decoded}", ".decode()"),
     "bytes": _READ_PART.replace("{decoded}", ""),
     "long": """
-    n = data[at]
-    if n > 0x7f:
+    if (v{i} := near[data[at]]) is None:
         v{i}, at = r{i}(data, at)
     else:
-        v{i} = (n >> 1) ^ -(n & 1)
         at += 1""",
     "other": """
     v{i}, at = r{i}(data, at)""",
 }
 _READ["int"] = _READ["long"]
-"""For each type, how field number i is read. An end past the bytes needs no check here: positions
+_READ["name"] = _READ["string"]
+"""For each kind, how field number i is read. An end past the bytes needs no check here: positions
 only grow, so the next read, or the check of the whole, finds out."""
+
+_NEAR = tuple((byte >> 1) ^ -(byte & 1) if byte < 0x80 else None for byte in range(256))
+"""For each first byte of a number: the number, if that is all of it."""
+_PAST = tuple(1 + (byte >> 1) if not byte & 0x81 else 0 for byte in range(256))
+"""For each first byte of a length: where the part ends from there; 0: the length has more bytes, or
+is negative."""
 
 _NUMBER = "ready[v{i}] if 0 <= v{i} < ready_count else {far}(v{i})"
 _LENGTH = "ready[n] if (n := len({x}{i})) < ready_count else far_long(n)"
 _PIECES = {
     "string": (_LENGTH.replace("{x}", "t"), "t{i}"),
     "bytes": (_LENGTH.replace("{x}", "v"), "v{i}"),
+    "name": ("known(v{i}) or new_name(v{i})",),
     "long": (_NUMBER.replace("{far}", "far_long"),),
     "int": (_NUMBER.replace("{far}", "far_int"),),
     "boolean": ("true if v{i} is True else false if v{i} is False else wrong(v{i})",),
 }
-"""For each type, the pieces that field number i adds to the output."""
+"""For each kind, the pieces that field number i adds to the output."""
+
+
+OWN_TEXT_ERRORS = "replace"
+"""Records of our own write text that is no Unicode with `?` in its place: what it came from is kept
+elsewhere, and must not be refused for it."""
+_OWN_NAMES = Names(OWN_TEXT_ERRORS)
 
 
 def mistyped(value: object, wanted: type) -> NoReturn:
@@ -72,6 +87,12 @@ _NAMES: Mapping[str, Any] = {
     "ready_count": len(READY),
     "far_long": far_long,
     "far_int": far_int,
+    "known": _OWN_NAMES.known,
+    "new_name": _OWN_NAMES.new,
+    "items_max": ITEMS_MAX,
+    "no_items": no_items,
+    "near": _NEAR,
+    "past": _PAST,
     "true": TRUE,
     "false": FALSE,
     "wrong": no_boolean,
@@ -80,14 +101,25 @@ _NAMES: Mapping[str, Any] = {
 }
 
 
+class Items(NamedTuple):
+    """What writes the items of an array."""
+
+    write: Writer
+    by_class: Mapping[type, Writer] = MappingProxyType({})
+    """For some classes of items, what writes them sooner."""
+
+
 class Field(NamedTuple):
     """A field of a record."""
 
     kind: str
-    """Its Avro type, if that is a primitive one; otherwise `other`."""
+    """Its Avro type, if that is a primitive one, otherwise `other`; `name`: a string of our own that
+    recurs."""
     codec: Codec
     record: Fields | None = None
     """What it is made of, if it is a record that can be written out in place."""
+    items: Items | None = None
+    """What writes its items, if it is an array of our own."""
 
 
 class Plain(NamedTuple):
@@ -155,70 +187,101 @@ def _reading(record: Fields, path: str, names: dict[str, Any]) -> Iterator[str]:
 
 
 def writer(
-    record: Fields, text_errors: str, layout: Layout | None = None
+    record: Fields, *, own: bool, layout: Layout | None = None
 ) -> Callable[[Any, list[bytes]], None]:
     """Write a writer: it appends a value's encoding to a list.
 
-    With a layout: of values that have some of the fields, and are tuples.
+    Args:
+        record: What is written.
+        own: Whether it is one of the engine's own.
+        layout: Of values that have some of the fields, and are tuples.
     """
-    names = {**_NAMES, "errors": text_errors}
-    lines: list[str] = []
-    pieces: list[_Piece] = []
-    _writing(record, "", names, lines, pieces, layout)
-    lines.append(_flush(pieces))
-    made: Callable[[Any, list[bytes]], None] = _function(
-        f"def function(v, out):\n{''.join(lines)}", names
-    )
+    writing = _Writing()
+    writing.names["errors"] = OWN_TEXT_ERRORS if own else "strict"
+    writing.record(record, "", layout)
+    writing.flush()
+    source = f"def function(v, out):\n{''.join(writing.lines)}"
+    made: Callable[[Any, list[bytes]], None] = _function(source, writing.names)
     return made
 
 
-def _writing(  # noqa: PLR0917 - what is written so far is handed on as two lists
-    record: Fields,
-    path: str,
-    names: dict[str, Any],
-    lines: list[str],
-    pieces: list[_Piece],
-    layout: Layout | None = None,
-) -> None:
-    numbers = range(len(record.fields)) if layout is None else layout.fields
-    rest: Mapping[int, bytes] = {} if layout is None else layout.rest
-    if record.plain is not None:
-        names[f"class{path}_"] = record.plain.type
-        lines.append(f"    type(v{path}) is class{path}_ or mistyped(v{path}, class{path}_)\n")
-        for number, name in enumerate(record.plain.names):
-            lines.append(f"    v{path}_{number} = v{path}.{name}\n")
-    else:
-        names[f"take{path}"] = record.take
+class _Writing:
+    """A writer in the making."""
+
+    def __init__(self) -> None:
+        self.names = dict(_NAMES)
+        self.lines: list[str] = []
+        self._pieces: list[_Piece] = []
+        """What the next line appends to the output."""
+
+    def record(self, record: Fields, path: str, layout: Layout | None = None) -> None:
+        """Write a record out: its value is `v{path}`, its field number i `v{path}_{i}`."""
+        self._take_apart(record, path, layout)
+        rest: Mapping[int, bytes] = {} if layout is None else layout.rest
+        for number, field in enumerate(record.fields):
+            if number in rest:
+                self._pieces.append(rest[number])
+            else:
+                self._field(field, f"{path}_{number}")
+
+    def flush(self) -> None:
+        """Append what is ready to the output."""
+        parts: list[str] = []
+        known = b""
+        for piece in self._pieces:
+            if isinstance(piece, bytes):
+                known += piece  # one literal, however many fields it is
+                continue
+            parts += [repr(known), piece] if known else [piece]
+            known = b""
+        parts += [repr(known)] if known else []
+        if parts:
+            self.lines.append(f"    out += ({', '.join(parts)},)\n")
+        self._pieces.clear()
+
+    def _take_apart(self, record: Fields, path: str, layout: Layout | None) -> None:
+        if record.plain is not None:
+            kind = f"class{path}_"
+            self.names[kind] = record.plain.type
+            self.lines.append(f"    type(v{path}) is {kind} or mistyped(v{path}, {kind})\n")
+            for number, name in enumerate(record.plain.names):
+                self.lines.append(f"    v{path}_{number} = v{path}.{name}\n")
+            return
+        self.names[f"take{path}"] = record.take
         is_taken = layout is None and record.take is not None
         taken = f"take{path}(v{path})" if is_taken else f"v{path}"
-        lines.append(f"    [{''.join(f'v{path}_{number}, ' for number in numbers)}] = {taken}\n")
-    for number, field in enumerate(record.fields):
-        at = f"{path}_{number}"
-        if number in rest:
-            pieces.append(rest[number])
-        elif field.record is not None:
-            _writing(field.record, at, names, lines, pieces)
+        numbers = range(len(record.fields)) if layout is None else layout.fields
+        targets = "".join(f"v{path}_{number}, " for number in numbers)
+        self.lines.append(f"    [{targets}] = {taken}\n")
+
+    def _field(self, field: Field, at: str) -> None:
+        if field.record is not None:
+            self.record(field.record, at)
         elif field.kind in _PIECES:
             if field.kind == "string":
-                lines.append(f"    t{at} = v{at}.encode('utf-8', errors)\n")
-            pieces += [piece.format(i=at) for piece in _PIECES[field.kind]]
+                self.lines.append(f"    t{at} = v{at}.encode('utf-8', errors)\n")
+            self._pieces += [piece.format(i=at) for piece in _PIECES[field.kind]]
+        elif field.items is not None:
+            self._items(field.items, at)
         else:
-            names[f"w{at}"] = field.codec.write
-            lines.append(_flush(pieces) + f"    w{at}(v{at}, out)\n")
-            pieces.clear()
+            self.names[f"w{at}"] = field.codec.write
+            self.flush()
+            self.lines.append(f"    w{at}(v{at}, out)\n")
 
-
-def _flush(pieces: Sequence[_Piece]) -> str:
-    parts: list[str] = []
-    known = b""
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            known += piece  # one literal, however many fields it is
-            continue
-        parts += [repr(known), piece] if known else [piece]
-        known = b""
-    parts += [repr(known)] if known else []
-    return f"    out += ({', '.join(parts)},)\n" if parts else ""
+    def _items(self, items: Items, at: str) -> None:
+        write = f"w{at}"
+        self.names[write] = items.write
+        self.flush()
+        if items.by_class:
+            self.names[f"w{at}_"] = items.by_class.get
+            write = f"(w{at}_(type(item)) or w{at})"
+        self.lines += [
+            f"    if v{at}:\n",
+            f"        type(v{at}) is tuple and len(v{at}) <= items_max or no_items(v{at})\n",
+            f"        out.append({_LENGTH.format(x='v', i=at)})\n",
+            f"        for item in v{at}:\n            {write}(item, out)\n",
+        ]
+        self._pieces.append(FALSE)
 
 
 def _function(source: str, names: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from orchestrator.codec import checks, commands_json
 from orchestrator.codec.avro import engine_schemas
-from orchestrator.codec.binary import Shape, compile_schema
+from orchestrator.codec.binary import Own, Shape, compile_schema
 from orchestrator.codec.due import timers_in
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.forms import Check, Decoder, Form, Writers
@@ -46,6 +46,8 @@ PRIVATE = frozenset({"Snapshot", "Cursor"})
 """Records that only workers write and read: they are never in a registry."""
 
 _JSON_BEGINS = b"{ \t\r\n"
+_SENT = Own(unique=frozenset({"effect", "text"}))
+_OWN = {"DeadLetter": Own(unique=frozenset({"text", "name"}))}  # a stranger's headers have names
 
 
 def _plain(kind: type[Any]) -> Shape:
@@ -100,7 +102,7 @@ class RecordCodec:
 
     def __init__(self, registry: Registry | None = None) -> None:
         form = {
-            name: Form(schema, compile_schema(schema.parsed, SHAPES, lossy_text=True))
+            name: Form(schema, compile_schema(schema.parsed, SHAPES, own=_OWN.get(name, _SENT)))
             for name, schema in engine_schemas().items()
             if name == schema.short_name
         }

@@ -33,6 +33,9 @@ from orchestrator.core.operators import on_cancel, on_resolve, on_retry, on_skip
 from orchestrator.core.replies import ignored, on_reply
 from orchestrator.core.state import SAGA_TIMER, TERMINAL, SagaState
 from orchestrator.core.timing import is_due, on_timer
+from orchestrator.core.tuples import constructor
+
+_saga_started = constructor(SagaStarted)
 
 
 def decide(
@@ -76,7 +79,7 @@ def _start(
         return _reject("unknown_definition", f"no definition {command.definition!r}")
     if command.version not in (0, definition.version):
         return _reject("unknown_version", f"no version {command.version}")
-    started = SagaStarted(
+    started = _saga_started(
         saga_id=command.saga_id,
         definition=definition.name,
         version=definition.version,

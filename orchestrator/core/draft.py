@@ -10,6 +10,9 @@ from orchestrator.core.definition import Definition
 from orchestrator.core.events import Event
 from orchestrator.core.evolve import evolve
 from orchestrator.core.state import SagaState
+from orchestrator.core.tuples import constructor
+
+_decision = constructor(Decision)
 
 
 class Draft:
@@ -37,7 +40,7 @@ class Draft:
 
     def decision(self) -> Decision:
         """Freeze it."""
-        return Decision(tuple(self.events), self.state)
+        return _decision(tuple(self.events), self.state)
 
 
 def moment(now_ms: int, span_ms: int) -> int:

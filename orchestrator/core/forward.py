@@ -6,7 +6,10 @@ from orchestrator.core.definition import TRUE, Choose, Fault, Sequence, Step
 from orchestrator.core.draft import Draft, Work, moment, walk
 from orchestrator.core.events import BranchChosen, NodeFaulted, SagaEnded, StepRequested
 from orchestrator.core.state import Consistency, Phase, StepStatus
+from orchestrator.core.tuples import constructor
 from orchestrator.core.values import arguments, evaluate
+
+_step_requested = constructor(StepRequested)
 
 ROOT = 0
 
@@ -56,7 +59,7 @@ def _begin_step(draft: Draft, number: int, step: Step) -> None:
         draft.emit(NodeFaulted(number, command.text))
     else:
         due_ms = moment(draft.now_ms, step.within_ms)
-        draft.emit(StepRequested(step.index, 1, due_ms, command, step.id))
+        draft.emit(_step_requested(step.index, 1, due_ms, command, step.id))
 
 
 def _begin_choose(draft: Draft, number: int, node: Choose, work: Work) -> None:

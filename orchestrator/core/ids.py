@@ -11,6 +11,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from orchestrator.core.tuples import constructor
+
 ID_LENGTH_MAX = 128
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _EFFECT = re.compile(
@@ -45,6 +47,9 @@ class EffectId(NamedTuple):
         return f"{self.saga_id}/{self.step_id}/{self.direction}"
 
 
+_effect_id = constructor(EffectId)
+
+
 def is_id(text: str) -> bool:
     """Say whether `text` may name a saga, a participant or an actor: `[A-Za-z0-9._-]{1,128}`."""
     return _ID.fullmatch(text) is not None
@@ -57,4 +62,4 @@ def parse_effect_id(text: str) -> EffectId | None:
     if match is None:
         return None
     saga_id, step_id, direction, attempt = match.groups()
-    return EffectId(saga_id, step_id, direction, int(attempt))
+    return _effect_id(saga_id, step_id, direction, int(attempt))

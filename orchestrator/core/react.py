@@ -11,8 +11,10 @@ from orchestrator.core.effects import Effect, PublishOutcome, SendCommand
 from orchestrator.core.events import CompensationRequested, Event, SagaEnded, StepRequested
 from orchestrator.core.ids import Direction
 from orchestrator.core.state import SagaState
+from orchestrator.core.tuples import constructor
 
 _DO, _UNDO = Direction.DO.value, Direction.UNDO.value
+_send_command = constructor(SendCommand)
 
 
 def react(definition: Definition, state: SagaState, event: Event) -> tuple[Effect, ...]:
@@ -36,7 +38,7 @@ def effects(definition: Definition, decision: Decision) -> tuple[Effect, ...]:
 
 def _send(definition: Definition, state: SagaState, event: StepRequested) -> SendCommand:
     step = definition.steps[event.step]
-    return SendCommand(
+    return _send_command(
         f"{state.saga_id}/{event.step_id}/do/{event.attempt}",
         state.saga_id,
         event.step_id,
@@ -54,7 +56,7 @@ def _send_undo(
 ) -> SendCommand:
     undo = definition.steps[event.step].undo
     assert undo is not None  # noqa: S101 - for the type checker: nothing else is compensated
-    return SendCommand(
+    return _send_command(
         f"{state.saga_id}/{event.step_id}/undo/{event.attempt}",
         state.saga_id,
         event.step_id,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from orchestrator.core.tuples import constructor
+
 
 class Phase(IntEnum):
     """Where a saga stands. The numbers are written to disk: never change one."""
@@ -136,15 +138,37 @@ class Timer(NamedTuple):
 
 
 SAGA_TIMER = -1
+_timer = constructor(Timer)
 
 
 def timers(state: SagaState) -> tuple[Timer, ...]:
     """Every timer that is armed in this state; the store's due index is derived from it."""
     armed = [
-        Timer(step.due_ms, state.saga_id, index)
+        _timer(step.due_ms, state.saga_id, index)
         for index, step in enumerate(state.steps)
         if step.due_ms
     ]
     if state.due_ms:
-        armed.append(Timer(state.due_ms, state.saga_id, SAGA_TIMER))
+        armed.append(_timer(state.due_ms, state.saga_id, SAGA_TIMER))
     return tuple(armed)
+
+
+def note_timers(
+    before: SagaState | None, after: SagaState | None, added: list[Timer], removed: list[Timer]
+) -> None:
+    """Add what the change of one saga does to the due index: a timer that stays is not touched."""
+    if before is None or after is None or len(before.steps) != len(after.steps):
+        removed.extend(() if before is None else timers(before))
+        added.extend(() if after is None else timers(after))
+        return
+    saga_id, changed = after.saga_id, []
+    for index, (old, new) in enumerate(zip(before.steps, after.steps, strict=True)):
+        if old is not new and old.due_ms != new.due_ms:
+            changed.append((index, old.due_ms, new.due_ms))
+    if before.due_ms != after.due_ms:
+        changed.append((SAGA_TIMER, before.due_ms, after.due_ms))
+    for index, old_ms, new_ms in changed:
+        if old_ms:
+            removed.append(_timer(old_ms, saga_id, index))
+        if new_ms:
+            added.append(_timer(new_ms, saga_id, index))

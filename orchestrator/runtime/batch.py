@@ -31,7 +31,8 @@ from orchestrator.core.events import (
     StepStuck,
 )
 from orchestrator.core.react import effects
-from orchestrator.core.state import Consistency, Phase, SagaState, Timer, timers
+from orchestrator.core.state import Consistency, Phase, Timer
+from orchestrator.core.tuples import constructor
 from orchestrator.errors import CorruptStore, DecodeError, TransactionError
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.catalog import Catalog
@@ -41,6 +42,8 @@ from orchestrator.runtime.shard import Change, Shard
 from orchestrator.runtime.stages import Laps
 from orchestrator.topics import Topics
 
+_record, _change = constructor(Record), constructor(Change)
+_transition, _step_command = constructor(Transition), constructor(StepCommand)
 _SENDS = frozenset({StepRequested, CompensationRequested})
 _ALERTS: dict[type[Event], str] = {
     StepStuck: "saga_stuck",
@@ -219,7 +222,7 @@ class Interpreter:
 
     def _decide(self, outbox: Outbox, shard: Shard, read: Read) -> Refusal | None:
         command = read.command
-        state, timers_before = shard.look_up(command.saga_id)
+        state, before = shard.look_up(command.saga_id)
         known = read.known if state is None else self._catalog.of(state)
         if state is None and known is None and isinstance(command, StartSaga):
             return Refusal(*self._catalog.unknown(command.definition, command.version))
@@ -238,9 +241,12 @@ class Interpreter:
         if outbox.laps is not None:
             outbox.laps.lap("decide")
         sequence = 1 if state is None else state.sequence + 1
-        transition = Transition(command.saga_id, sequence, now_ms, read.cause, len(caused), events)
+        transition = _transition(
+            command.saga_id, sequence, now_ms, read.cause, len(caused), events
+        )
         records = self._records(shard, transition, caused, read.traceparent)
-        change = self._change(after, timers_before)
+        snapshot = None if after is None else self._codec.encode_snapshot(after)
+        change = _change(after, snapshot, before)
         refusal = self._too_large(records, change)
         if refusal is None:
             _add(outbox, shard, transition, records, change)
@@ -257,13 +263,13 @@ class Interpreter:
     ) -> list[Record]:
         partition, key = shard.partition, transition.saga.encode()
         value = self._codec.encode_transition(transition)
-        records = [Record(self._events, partition, key, value)]
+        records = [_record(self._events, partition, key, value)]
         for effect in caused:
             if isinstance(effect, SendCommand):
                 records.append(self._step_command(partition, key, effect, traceparent))
             else:
                 value = self._codec.encode_outcome(_outcome(effect, transition.at_ms))
-                records.append(Record(self._outcomes, partition, key, value))
+                records.append(_record(self._outcomes, partition, key, value))
         return records
 
     def _too_large(self, records: Sequence[Record], change: Change) -> Refusal | None:
@@ -274,16 +280,11 @@ class Interpreter:
                 return Refusal("too_large_effect", text)
         return None
 
-    def _change(self, state: SagaState | None, before: tuple[Timer, ...]) -> Change:
-        if state is None:
-            return Change(None, None, (), before)
-        return Change(state, self._codec.encode_snapshot(state), timers(state), before)
-
     def _step_command(
         self, shard: int, key: bytes, effect: SendCommand, traceparent: bytes | None
     ) -> Record:
         topic, partitions, reply_topic = self._destinations[effect.participant]
-        command = StepCommand(
+        command = _step_command(
             effect.effect_id,
             effect.saga_id,
             effect.step_id,
@@ -301,7 +302,7 @@ class Interpreter:
         # With as many partitions as shards, a saga's partition is its shard: no need to hash.
         same = partitions == self._partitions
         partition = shard if same else partition_of(key, partitions)
-        return Record(topic, partition, key, self._codec.encode_step_command(command), headers)
+        return _record(topic, partition, key, self._codec.encode_step_command(command), headers)
 
 
 def _add(

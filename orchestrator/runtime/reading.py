@@ -18,12 +18,14 @@ from orchestrator.core.commands import (
 )
 from orchestrator.core.ids import Direction, is_id, parse_effect_id
 from orchestrator.core.state import SagaState
+from orchestrator.core.tuples import constructor
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.catalog import Catalog, Known
 from orchestrator.runtime.quarantine import Refusal
 from orchestrator.topics import Topics
 
 _OUTCOMES = {int(outcome): outcome for outcome in ReplyOutcome}
+_cause, _reply_received = constructor(Cause), constructor(ReplyReceived)
 _SUCCEEDED, _DO = ReplyOutcome.SUCCEEDED, Direction.DO.value
 
 
@@ -35,6 +37,9 @@ class Read(NamedTuple):
     known: Known | None
     """The definition that a start command asks for."""
     traceparent: bytes | None
+
+
+_read = constructor(Read)
 
 
 class Reroute(NamedTuple):
@@ -87,7 +92,7 @@ class Reader:
         known = self._catalog.find(command.definition, command.version)
         if known is not None:
             command = command._replace(payload=known.accept(command.payload))
-        return Read(command, Cause("start", envelope.origin, ""), known, traceparent(envelope))
+        return _read(command, _cause("start", envelope.origin, ""), known, traceparent(envelope))
 
     def _reply(self, envelope: Envelope, participant: str) -> Understood:
         effect_id, saga_id, outcome, text, payload = self._codec.decode_reply(
@@ -99,11 +104,11 @@ class Reader:
         of_saga, step_id, direction, attempt = effect
         if of_saga != saga_id or saga_id.encode() != envelope.key:
             return Refusal("key_mismatch", "key, saga and effect id do not name the same saga")
-        command = ReplyReceived(
+        command = _reply_received(
             saga_id, step_id, direction, attempt, _OUTCOMES[outcome], payload, text, participant
         )
-        cause = Cause("reply", envelope.origin, participant)
-        return Read(command, cause, None, traceparent(envelope))
+        cause = _cause("reply", envelope.origin, participant)
+        return _read(command, cause, None, traceparent(envelope))
 
 
 def with_result(command: Command, state: SagaState | None, known: Known | None) -> Command:

@@ -19,7 +19,6 @@ from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.settings import WorkerSettings
-from orchestrator.runtime.shard import note_timers
 from orchestrator.store.base import Batch, ShardStore
 
 
@@ -86,7 +85,8 @@ def replayed(
             before = () if replaced is None else codec.snapshot_timers(replaced)
         after = () if snapshot is None else codec.snapshot_timers(snapshot)
         armed[saga_id] = after
-        note_timers(before, after, added, removed)
+        removed.extend([timer for timer in before if timer not in after])
+        added.extend([timer for timer in after if timer not in before])
     return Batch(
         position=envelopes[-1].origin.offset + 1,
         synced_at_ms=synced_at_ms,

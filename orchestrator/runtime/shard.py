@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from orchestrator.codec.records import Cursor
-from orchestrator.core.state import SagaState, Timer, timers
+from orchestrator.core.state import SagaState, Timer, note_timers, timers
 from orchestrator.errors import CorruptStore, DecodeError
 from orchestrator.store.base import Batch, ShardStore
 
@@ -37,13 +37,12 @@ class Change(NamedTuple):
 
     state: SagaState | None
     snapshot: bytes | None
-    timers: tuple[Timer, ...]
-    timers_before: tuple[Timer, ...]
-    """As committed."""
+    before: SagaState | None
+    """As it was before this transaction."""
 
 
-Lookup: TypeAlias = tuple[SagaState | None, tuple[Timer, ...]]
-"""A saga as the next decision must see it, and its timers as committed."""
+Lookup: TypeAlias = tuple[SagaState | None, SagaState | None]
+"""A saga as the next decision must see it, and as it was before the open transaction."""
 
 
 class Shard:
@@ -78,7 +77,7 @@ class Shard:
         """Timers that could not be fired, and when to try again."""
         self._decode = decode
         self._cache_count_max = cache_count_max
-        self._known: dict[str, Lookup] = {}
+        self._known: dict[str, SagaState] = {}
         """Committed states, the longest unchanged first."""
 
     def tick(self, now_ms: int) -> int:
@@ -90,18 +89,15 @@ class Shard:
         """The saga as the open transaction would leave it. Raises CorruptStore."""
         change = self.overlay.get(saga_id)
         if change is not None:
-            return change.state, change.timers_before
+            return change.state, change.before
         change = self._sealed.get(saga_id)
         if change is not None:
-            return change.state, change.timers
-        known = self._known.get(saga_id)
-        if known is not None:
-            return known
-        snapshot = self.store.get(saga_id)
-        if snapshot is None:
-            return None, ()
-        state = self._read(saga_id, snapshot)
-        return state, timers(state)
+            return change.state, change.state
+        state = self._known.get(saga_id)
+        if state is None:
+            snapshot = self.store.get(saga_id)
+            state = None if snapshot is None else self._read(saga_id, snapshot)
+        return state, state
 
     def _read(self, saga_id: str, snapshot: bytes) -> SagaState:
         try:
@@ -143,7 +139,9 @@ class Shard:
     def _is_armed(self, timer: Timer) -> bool:
         """Whether what is not committed yet leaves this timer of the index armed."""
         change = self.overlay.get(timer.saga_id) or self._sealed.get(timer.saga_id)
-        return change is None or timer in change.timers
+        if change is None:
+            return True
+        return change.state is not None and timer in timers(change.state)
 
     def postpone(self, timer: Timer, until_ms: int) -> None:
         """Let a timer that cannot be fired rest. Bounded: beyond, the longest resting are tried."""
@@ -180,7 +178,7 @@ class Shard:
         added: list[Timer] = []
         removed: list[Timer] = []
         for change in overlay.values():
-            note_timers(change.timers_before, change.timers, added, removed)
+            note_timers(change.before, change.state, added, removed)
         puts = {saga_id: c.snapshot for saga_id, c in overlay.items() if c.snapshot is not None}
         deletes = tuple(saga_id for saga_id, c in overlay.items() if c.snapshot is None)
         self.store.apply(
@@ -197,7 +195,7 @@ class Shard:
         for saga_id, change in self._sealed.items():
             known.pop(saga_id, None)
             if change.state is not None:
-                known[saga_id] = change.state, change.timers
+                known[saga_id] = change.state
         for saga_id in list(islice(known, max(0, len(known) - self._cache_count_max))):
             del known[saga_id]
 
@@ -208,13 +206,3 @@ class Shard:
         self.postponed.clear()
         self.backlog = {}
         self.announced = False
-
-
-def note_timers(
-    before: tuple[Timer, ...], after: tuple[Timer, ...], added: list[Timer], removed: list[Timer]
-) -> None:
-    """Add what one saga's change does to the due index: a deadline that stays is not touched."""
-    if before == after:
-        return
-    removed.extend([timer for timer in before if timer not in after])
-    added.extend([timer for timer in after if timer not in before])

@@ -2,74 +2,89 @@
 
 Scanning a store past the graves of fired timers costs milliseconds; a window of the earliest
 ones, complete up to a horizon, makes a scan rare and lets it start behind the graves.
+
+Most timers are disarmed long before they are due. So the window is a heap, in which a new timer finds
+its place among the latest at once, and the disarmed ones stay until they come to its top.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 
 from orchestrator.core.state import Timer
 
 WINDOW_COUNT_MAX = 2_000
-"""Timers kept in memory, about 200 kB a shard; half of it is read at a time."""
+"""Armed timers kept in memory, about 300 kB a shard; half of it is read at a time."""
 
 Scan = Callable[[Timer | None, int], list[Timer]]
 """`scan(after, count)`: the first `count` timers on disk beyond `after` (None: from the first)."""
 
 
 class TimerWindow:
-    """The earliest timers of a store, sorted. `scan` must see what was added and removed before."""
+    """The earliest timers of a store. `scan` must see what was added and removed before."""
 
     def __init__(self, scan: Scan) -> None:
         self._scan = scan
-        self._timers: list[Timer] = []
+        self._heap: list[Timer] = []
+        """Every armed timer of the window, and some that were disarmed or are there twice."""
+        self._armed: set[Timer] = set()
         self._last: Timer | None = None
         self._whole = False
         self._fill()
 
     def add(self, timers: Iterable[Timer]) -> None:
         """Take note of timers that were armed."""
+        armed, heap = self._armed, self._heap
         for timer in timers:
             if self._whole or (self._last is not None and timer <= self._last):
-                self._insert(timer)
-        if len(self._timers) > WINDOW_COUNT_MAX:
-            del self._timers[WINDOW_COUNT_MAX // 2 :]
-            self._last = self._timers[-1]
+                armed.add(timer)
+                heappush(heap, timer)
+        if len(armed) > WINDOW_COUNT_MAX:
+            self._keep(sorted(armed)[: WINDOW_COUNT_MAX // 2])
+            self._last = self._heap[-1]
             self._whole = False
+        elif len(heap) > 2 * WINDOW_COUNT_MAX:
+            self._keep(sorted(armed))
 
     def remove(self, timers: Iterable[Timer]) -> None:
         """Take note of timers that were disarmed."""
-        for timer in timers:
-            index = bisect_left(self._timers, timer)
-            if index < len(self._timers) and self._timers[index] == timer:
-                del self._timers[index]
+        self._armed.difference_update(timers)
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """At most `limit` timers with `due_ms <= now_ms`, the earliest first."""
-        now = Timer(now_ms + 1, "", 0)
-        while (count := bisect_left(self._timers, now)) == len(self._timers) < limit:
-            if self._whole:
+        found: list[Timer] = []
+        while len(found) < limit:
+            timer = self.first()
+            if timer is None or timer.due_ms > now_ms:
                 break
-            self._fill()
-        return tuple(self._timers[: min(count, limit)])
+            heappop(self._heap)
+            if not found or found[-1] != timer:
+                found.append(timer)
+        for timer in found:  # they are armed until they are removed
+            heappush(self._heap, timer)
+        return tuple(found)
 
     def first(self) -> Timer | None:
         """The earliest timer."""
-        if not self._timers and not self._whole:
+        heap, armed = self._heap, self._armed
+        while heap and heap[0] not in armed:
+            heappop(heap)
+        if not heap and not self._whole:
             self._fill()
-        return self._timers[0] if self._timers else None
+        return heap[0] if heap else None
 
-    def _insert(self, timer: Timer) -> None:
-        index = bisect_left(self._timers, timer)
-        if index == len(self._timers) or self._timers[index] != timer:
-            self._timers.insert(index, timer)
+    def _keep(self, timers: list[Timer]) -> None:
+        """Let the window be these, which are sorted."""
+        self._heap[:] = timers
+        self._armed = set(timers)
 
     def _fill(self) -> None:
         """Read on from where the window ends."""
         wanted = WINDOW_COUNT_MAX // 2
         found = self._scan(self._last, wanted)
-        self._timers += found
+        self._heap += found  # later than all that are there: still a heap
+        self._armed.update(found)
         self._whole = len(found) < wanted
         if found:
             self._last = found[-1]

@@ -440,7 +440,7 @@ def test_what_was_on_its_way_and_what_came_after_are_forgotten_together():
     bench.seal()
     bench.reply()
     bench.shard.forget_overlay()
-    assert bench.shard.look_up("s-1") == (None, ())
+    assert bench.shard.look_up("s-1") == (None, None)
     assert set(bench.shard.offsets().values()) == {0}
 
 
