@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks import dry, plot, profiling, recovery, size, startup, steps, table
+from benchmarks import dry, dry_participant, plot, profiling, recovery, size, startup, steps, table
 from benchmarks.restate.peer import Restate
 from benchmarks.rounds import BARE, RESULTS, Measure, run_rounds, summarise, tell
 from orchestrator.errors import OrchestratorError
@@ -89,10 +89,11 @@ def _parser() -> ArgumentParser:
     verb.add_argument("--in-flight", type=int, default=1_000)
     verb.add_argument("--seconds", type=int, default=15, help="a recording (default 15)")
     verb = verbs.add_parser("dry", help="CPU of an input in the worker, without Kafka")
+    verb.add_argument("--participant", action="store_true", help="of a command in a participant")
     verb.add_argument("--rounds", type=int, default=9)
     verb.add_argument("--sagas", type=int, default=1_000)
     verb.add_argument("--name", default="dry", help="of the results file")
-    verb.set_defaults(run=dry.measure)
+    verb.set_defaults(run=_dry)
     verb = verbs.add_parser("plot", help="draw results into docs/performance")
     verb.add_argument("names", nargs="*", default=["trip", "size"], help="of results files")
     verb.set_defaults(run=lambda options: plot.draw(options.names))
@@ -123,6 +124,10 @@ def _measuring(
             return measure(kafka, options)
 
     return _verb(verbs, name, run, text)
+
+
+def _dry(options: Namespace) -> int:
+    return (dry_participant if options.participant else dry).measure(options)
 
 
 def _trip(options: Namespace) -> int:

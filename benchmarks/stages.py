@@ -30,10 +30,10 @@ WORKER_STAGES = (
 )
 PARTICIPANT_STAGES = (
     Stage("drain", ("KafkaSource.poll_batch",)),
-    Stage("commit positions", ("KafkaSource.commit",)),
+    Stage("commit positions", ("KafkaSource.store",)),
     Stage("send replies", ("PlainProducer.",)),
-    Stage("encode", ("RecordCodec.encode_", "Dispatcher._reply")),
-    Stage("decode", ("Inbox.read", "RecordCodec.decode_", "codec/limits.py")),
+    Stage("encode", ("RecordCodec.encode_", "Dispatcher._reply", "ReplyWriter.")),
+    Stage("decode", ("Inbox.", "StepReader.", "RecordCodec.decode_", "codec/limits.py")),
     Stage("typed payloads", ("codec/payloads.py",)),
     Stage("handler", ("benchmarks/trip.py", "participant/transaction.py")),
     Stage("ledger", ("RocksLedger.", "participant/ledger")),

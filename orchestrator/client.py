@@ -95,7 +95,8 @@ class Client:
         self._codec = codec or RecordCodec()
         self._topics = Topics(prefix)
         self._admin = KafkaAdmin(self._settings)
-        self._producer: PlainProducer | None = None
+        self._producers: dict[bool, PlainProducer] = {}
+        """By whether they tell of failures only: who wants no receipts does not pay for them."""
         self._partitions_count = 0
 
     def __enter__(self) -> Self:
@@ -111,9 +112,9 @@ class Client:
 
     def close(self) -> None:
         """Release connections. Nothing is lost: every send has waited for its acknowledgement."""
-        if self._producer is not None:
-            self._producer.close()
-            self._producer = None
+        for producer in self._producers.values():
+            producer.close()
+        self._producers.clear()
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -199,13 +200,15 @@ class Client:
         on_acknowledged: Callable[[Receipt], None] | None = None,
     ) -> int:
         """Send commands that are bytes already, `(saga_id, value)` each. Raises as `send`."""
-        producer = self._open_producer()
+        producer = self._open_producer(quiet=on_acknowledged is None)
+        topic, shards = self._topics.commands, self._shards()
         count = 0
 
         def records() -> Iterator[Record]:
             nonlocal count
             for count, (saga_id, value) in enumerate(commands, start=1):  # noqa: B007
-                yield self._record(saga_id, value)
+                key = _key(saga_id)
+                yield Record(topic, partition(key, shards), key, value)
 
         if on_acknowledged is None:
             producer.send(records())
@@ -373,13 +376,8 @@ class Client:
             )
         return self._codec.encode_command(command)
 
-    def _record(self, saga_id: str, value: bytes) -> Record:
-        return Record(self._topics.commands, self._shard_of(saga_id), saga_id.encode(), value)
-
     def _shard_of(self, saga_id: str) -> int:
-        if not is_id(saga_id):
-            raise CommandRejected("bad_id", f"{saga_id!r} is no saga id: [A-Za-z0-9._-]{{1,128}}")
-        return partition(saga_id.encode(), self._shards())
+        return partition(_key(saga_id), self._shards())
 
     def _shards(self) -> int:
         if not self._partitions_count:
@@ -403,10 +401,12 @@ class Client:
             ends[place.partition] += ((place.topic, end),)
         return ends
 
-    def _open_producer(self) -> PlainProducer:
-        if self._producer is None:
-            self._producer = PlainProducer(self._settings, _CLIENT_ID)
-        return self._producer
+    def _open_producer(self, *, quiet: bool) -> PlainProducer:
+        producer = self._producers.get(quiet)
+        if producer is None:
+            producer = PlainProducer(self._settings, _CLIENT_ID, quiet=quiet)
+            self._producers[quiet] = producer
+        return producer
 
     def _follow(
         self, topic: str, saga_id: str, receipt: Receipt | None, timeout_s: float
@@ -458,6 +458,12 @@ class Client:
         letter = self._codec.decode_dead_letter(envelope.value or b"")
         if letter.origin == receipt.origin:
             raise CommandRejected(letter.reason, letter.text)
+
+
+def _key(saga_id: str) -> bytes:
+    if not is_id(saga_id):
+        raise CommandRejected("bad_id", f"{saga_id!r} is no saga id: [A-Za-z0-9._-]{{1,128}}")
+    return saga_id.encode()
 
 
 def _caused_by(receipt: Receipt, entry: tuple[Origin, Transition]) -> bool:

@@ -81,7 +81,8 @@ class Saga(Generic[I, O]):
     def given(self, payload: I) -> Start[O]:
         """Pair the saga with a start payload. Raises DefinitionError for another class (SG212)."""
         want = self._spec.takes
-        if want is not Any and not kinds.is_instance(payload, want):
+        plain = want is Any or type(payload) is want
+        if not plain and not kinds.is_instance(payload, want):
             raise stopped(
                 "SG212",
                 f"`{self.id}` starts with a `{kinds.say(want)}`; "

@@ -25,7 +25,6 @@ class Follower:
                 "client.id": client_id,
                 # The library asks for one even here; never the workers' own, which it could harm.
                 "group.id": f"{client_id}.follower",
-                "fetch.wait.max.ms": 10,
                 "error_cb": lambda _: None,
             },
             logger=LOGGER,

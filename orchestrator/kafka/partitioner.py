@@ -5,22 +5,30 @@ Computed here and passed explicitly: the client library's own default is another
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 
 
+@lru_cache(256)
+def _words(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}I")
+
+
 def murmur2(data: bytes) -> int:
     """32-bit murmur2 of `data`, unsigned."""
     length = len(data)
+    rest = length & 3
     h = (_SEED ^ length) & _MASK
-    whole = length & ~3
-    for index in range(0, whole, 4):
-        k = int.from_bytes(data[index : index + 4], "little") * _M & _MASK
+    for word in _words(length >> 2).unpack_from(data):
+        k = word * _M & _MASK
         k = (k ^ (k >> 24)) * _M & _MASK
         h = (h * _M & _MASK) ^ k
-    if length > whole:
-        h = (h ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
+    if rest:
+        h = (h ^ int.from_bytes(data[-rest:], "little")) * _M & _MASK
     h = (h ^ (h >> 13)) * _M & _MASK
     return h ^ (h >> 15)
 

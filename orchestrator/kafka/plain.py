@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -18,6 +18,8 @@ from orchestrator.kafka.source import LOGGER
 Acknowledged = Callable[[Record, Origin], None]
 """Called for each record that brokers have, with its place; in the order of each partition."""
 
+Delivered: TypeAlias = Callable[[KafkaError | None, Any], None]
+"""Called by the client library for each record that it is done with."""
 _TIMEOUT_S = 30.0
 _SERVE_COUNT = 500
 """Records between two looks for acknowledgements."""
@@ -69,13 +71,19 @@ class PlainProducer:
         not exist, an ACL is missing or it is too large. Others may have been written.
         """
         producer = self._open()
+        produce = producer.produce
         failures: list[OrchestratorError] = []
-        refused = partial(_refused, failures)
+        delivered: Delivered = partial(_refused, failures)
         for count, record in enumerate(records, start=1):
-            delivered = refused
+            topic, partition, key, value, headers = record
             if on_acknowledged is not None:
                 delivered = partial(_delivered, record, on_acknowledged, failures)
-            self._produce(producer, record, delivered, failures)
+            try:
+                produce(topic, value, key, partition, delivered, headers=list(headers) or None)
+            except BufferError:
+                failures += self._insist(producer, record, delivered)
+            except KafkaException as error:
+                failures.append(_failure(errors.cause(error), topic))
             if count % _SERVE_COUNT == 0:
                 producer.poll(0)
             if failures:
@@ -98,35 +106,24 @@ class PlainProducer:
             self._producer = Producer(self._config, logger=LOGGER)
         return self._producer
 
-    def _produce(
-        self,
-        producer: Producer,
-        record: Record,
-        delivered: Callable[[KafkaError | None, Any], None],
-        failures: list[OrchestratorError],
-    ) -> None:
+    def _insist(
+        self, producer: Producer, record: Record, delivered: Delivered
+    ) -> list[OrchestratorError]:
+        """Send a record that found the queue full, once there is room; give what else is wrong."""
         topic, partition, key, value, headers = record
-        until_s = 0.0
-        while not failures:
+        until_s = time.monotonic() + self._timeout_s
+        while time.monotonic() < until_s:
+            producer.poll(0.01)
             try:
                 producer.produce(
-                    topic,
-                    value,
-                    key,
-                    partition,
-                    on_delivery=delivered,
-                    headers=list(headers) if headers else None,
+                    topic, value, key, partition, delivered, headers=list(headers) or None
                 )
             except BufferError:
-                until_s = until_s or time.monotonic() + self._timeout_s
-                if time.monotonic() > until_s:
-                    text = f"sending to {record.topic}: the queue stayed full"
-                    failures.append(Retriable(text))
-                producer.poll(0.01)
+                continue
             except KafkaException as error:
-                failures.append(_failure(errors.cause(error), record.topic))
-            else:
-                return
+                return [_failure(errors.cause(error), topic)]
+            return []
+        return [Retriable(f"sending to {topic}: the queue stayed full")]
 
 
 def _delivered(

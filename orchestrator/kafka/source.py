@@ -11,7 +11,7 @@ import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from orchestrator.codec.envelope import Envelope, Origin
-from orchestrator.errors import Fenced, Retriable
+from orchestrator.errors import Doubtful, Fenced, Retriable
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import (
     Assigned,
@@ -24,6 +24,7 @@ from orchestrator.kafka.base import (
     Revoked,
     TopicPartition,
 )
+from orchestrator.kafka.bounded import Bounded
 from orchestrator.kafka.settings import KafkaSettings
 
 LOGGER = logging.getLogger("orchestrator.kafka")
@@ -32,6 +33,9 @@ LOGGER.addHandler(logging.NullHandler())
 
 _METADATA_PREFIX = b"CGMDv2:"
 _GENERATION = struct.Struct("<i")
+_STORED_MS_MAX = 200
+"""How long a stored position may wait to be committed: what a crash in between has read again."""
+_CLOSING_S_MAX = 5.0
 _NOBODY = GroupMetadata(b"", -1, "")
 
 
@@ -69,12 +73,14 @@ class KafkaSource:
         topics: Sequence[str],
         session_timeout_ms: int = 10_000,
         poll_interval_ms_max: int = 60_000,
+        keeps_positions: bool = False,
     ) -> None:
         """Join `group` with the first polls.
 
         `instance_id` must sort as the instances are numbered (`saga-003`), and be ours alone.
         `session_timeout_ms` is how long a dead worker's shards stay idle; brokers refuse less
         than 6,000. `poll_interval_ms_max` is how long a batch may take before we are thrown out.
+        With `keeps_positions`, what is given to `store` is committed outside of transactions.
         """
         self._rebalances: list[Rebalance] = []
         self._faults: list[ReadFault] = []
@@ -83,6 +89,7 @@ class KafkaSource:
         self._consumer = Consumer(
             {
                 **consumer_config(settings),
+                **(self._keeping() if keeps_positions else {}),
                 "client.id": instance_id,
                 "group.id": group,
                 "group.instance.id": instance_id,
@@ -166,23 +173,37 @@ class KafkaSource:
             for entry in found
         }
 
-    def commit(self, positions: Sequence[Position]) -> None:
-        """Write down how far this group has read, outside of transactions: for participants.
+    def store(self, positions: Sequence[Position]) -> None:
+        """Have it written down how far this group has read, soon and at the latest by `close`.
 
-        Raises Retriable if it was not taken, as when the group has changed in between.
+        A position that could not be committed is a fault of a later poll. Raises Retriable if a
+        partition is not being read any more.
         """
         offsets = [confluent_kafka.TopicPartition(*position) for position in positions]
         try:
-            done = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+            self._consumer.store_offsets(offsets=offsets)
         except KafkaException as error:
-            raise errors.cluster_error(errors.cause(error), "committing positions") from error
-        for entry in done:
-            if entry.error is not None:
-                raise Retriable(f"committing the position in {entry.topic}: {entry.error}")
+            raise errors.cluster_error(errors.cause(error), "storing positions") from error
 
     def close(self) -> None:
-        """Stop reading; the group waits for us to come back until the session ends."""
-        self._consumer.close()
+        """Stop reading; the group waits for us to come back until the session ends.
+
+        What was stored last is committed, if brokers take it within 5 s.
+        """
+        closing = Bounded("closing a consumer")
+        try:
+            closing.run(self._consumer.close, _CLOSING_S_MAX)
+        except Doubtful as error:
+            LOGGER.warning("%s; what it stored last is read again", error)
+        closing.close()
+
+    def _keeping(self) -> dict[str, object]:
+        # The library's own thread commits what is stored: nobody waits for it with each batch.
+        return {
+            "enable.auto.commit": True,
+            "auto.commit.interval.ms": _STORED_MS_MAX,
+            "on_commit": self._on_commit,
+        }
 
     # The group's callbacks run inside `poll_batch`. They only note what happened: an error that
     # escaped one would make the client library assign by itself, and slow work would hold it up.
@@ -201,6 +222,16 @@ class KafkaSource:
     def _note(self, rebalance: Rebalance) -> None:
         self._membership = _NOBODY
         self._rebalances.append(rebalance)
+
+    def _on_commit(
+        self, error: KafkaError | None, found: list[confluent_kafka.TopicPartition]
+    ) -> None:
+        told = [error] if error is not None else [entry.error for entry in found]
+        self._remember_fatal(told)
+        for each in told:
+            if each is not None and each.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
+                text = f"positions were not committed: {errors.describe(each)}"
+                self._faults.append(ReadFault(errors.fault_kind(each), "", -1, -1, text))
 
     def _on_error(self, error: KafkaError) -> None:
         self._remember_fatal([error])
@@ -228,13 +259,18 @@ def envelopes(messages: list[Any]) -> list[Envelope]:
 
     Typed `Any`, as the library's stubs allow None in places where only errors have it.
     """
+    new = tuple.__new__
+    # `new` is what a NamedTuple's own call comes to, without a function of Python's around it.
     return [
-        Envelope(
-            Origin(message.topic(), message.partition(), message.offset()),
-            message.key(),
-            message.value(),
-            tuple(message.headers() or ()),
-            message.timestamp()[1],
+        new(
+            Envelope,
+            (
+                new(Origin, (message.topic(), message.partition(), message.offset())),
+                message.key(),
+                message.value(),
+                tuple(message.headers() or ()),
+                message.timestamp()[1],
+            ),
         )
         for message in messages
     ]

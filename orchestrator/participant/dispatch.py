@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from orchestrator.codec.envelope import Envelope, Record
 from orchestrator.codec.records import Reply
-from orchestrator.core.commands import ReplyOutcome
+from orchestrator.codec.steps import ReplyWriter
 from orchestrator.core.ids import Direction
 from orchestrator.participant.inbox import Inbox, Refusal, Task
 from orchestrator.participant.ledger import BEGUN, FAILED, SUCCEEDED, Entry, Ledger
-from orchestrator.participant.run import Answer, Runner
+from orchestrator.participant.run import RETRY, Answer, Runner
 
-_OUTCOMES = {int(outcome): outcome for outcome in ReplyOutcome}
+_new = tuple.__new__  # what the call of a NamedTuple comes to, in a quarter of its time
+_DO, _UNDO = str(Direction.DO), str(Direction.UNDO)
 UNDONE_BEFORE = "undone before it was done"
 NOTHING_TO_UNDO = "nothing to undo"
 
@@ -64,6 +65,7 @@ class Dispatcher:
     ) -> None:
         self._inbox = inbox
         self._codec = inbox.codec
+        self._writer = ReplyWriter(inbox.codec)
         self._runner = runner
         self._ledger = ledger
         self._now_ms = now_ms
@@ -79,33 +81,45 @@ class Dispatcher:
         Raises ConfigurationError or CorruptStore when the ledger fails: then nothing may be sent,
         and the records must be read again.
         """
-        read = [self._inbox.read(envelope) for envelope in envelopes]
-        tasks = [found for found in read if isinstance(found, Task)]
-        refusals = tuple(found for found in read if isinstance(found, Refusal))
-        self._mark(tasks)
-        answers = self._run(tasks, may_begin)
-        left = tuple(t.envelope for t, a in zip(tasks, answers, strict=True) if a is None)
+        tasks: list[Task] = []
+        refusals: list[Refusal] = []
+        for found in map(self._inbox.read, envelopes):
+            if isinstance(found, Task):
+                tasks.append(found)
+            else:
+                refusals.append(found)
+        self._fresh.clear()
+        outside = not self._runner.outside.isdisjoint({task.command.type for task in tasks})
+        if outside:
+            self._mark(tasks)
+        self._ledger.expect([task.key for task in tasks])
+        answers: list[Answer | None] = [None] * len(tasks)
+        if outside and self._executor is not None:
+            self._run_beside(self._executor, tasks, answers, may_begin)
+        else:
+            self._run_chain(tasks, range(len(tasks)), answers, may_begin)
+        left = [t.envelope for t, a in zip(tasks, answers, strict=True) if a is None]
         for operation in self._fresh:
             self._ledger.forget(operation)
         self._ledger.commit()
-        replies = tuple(
+        replies = [
             self._reply(task, answer)
             for task, answer in zip(tasks, answers, strict=True)
             if answer is not None
-        )
-        return Answered(replies, refusals, left, _count(answers, len(refusals)))
+        ]
+        counts = _count(answers, len(refusals))
+        return Answered(tuple(replies), tuple(refusals), tuple(left), counts)
 
     def _mark(self, tasks: Iterable[Task]) -> None:
         # Without this mark a crash would leave no trace of a handler with effects elsewhere, and
         # its undo would be answered "nothing to undo".
-        self._fresh.clear()
         closed: set[str] = set()
         for task in tasks:
-            operation = task.operation
-            if operation.direction == Direction.UNDO:
-                closed.add(_forward(operation.key))
-            elif operation.key not in closed and self._runner.leaves_traces(task.command.type):
-                self._mark_one(operation.key)
+            command, key = task.command, task.key
+            if command.direction == _UNDO:
+                closed.add(_forward(key))
+            elif key not in closed and command.type in self._runner.outside:
+                self._mark_one(key)
         self._ledger.commit()
 
     def _mark_one(self, key: str) -> None:
@@ -119,22 +133,22 @@ class Dispatcher:
             # Marked in an earlier life of this process, which did not live to see the end.
             self._ledger.record(self._begun(key, doubtful=True))
 
-    def _run(self, tasks: Sequence[Task], may_begin: Callable[[], bool]) -> list[Answer | None]:
-        answers: list[Answer | None] = [None] * len(tasks)
-        outside = any(self._runner.leaves_traces(task.command.type) for task in tasks)
-        if self._executor is None or not outside:
-            self._run_chain(tasks, range(len(tasks)), answers, may_begin)
-            return answers
+    def _run_beside(
+        self,
+        executor: Executor,
+        tasks: Sequence[Task],
+        answers: list[Answer | None],
+        may_begin: Callable[[], bool],
+    ) -> None:
         chains: dict[str, list[int]] = {}
         for at, task in enumerate(tasks):
             chains.setdefault(task.command.saga, []).append(at)
         futures = [
-            self._executor.submit(self._run_chain, tasks, chain, answers, may_begin)
+            executor.submit(self._run_chain, tasks, chain, answers, may_begin)
             for chain in chains.values()
         ]
         for future in futures:
             future.result()
-        return answers
 
     def _run_chain(
         self,
@@ -151,12 +165,14 @@ class Dispatcher:
 
     def _answer(self, task: Task, may_begin: Callable[[], bool]) -> Answer | None:
         with self._lock:
-            known = self._from_ledger(task)
-            if known is not None:
-                return known
+            entry = self._ledger.find(task.key)
+            if entry is not None or task.command.direction == _UNDO:
+                known = self._from_ledger(task, entry)
+                if known is not None:
+                    return known
             if not may_begin():
                 return None
-            if self._runner.works_inside(task.command.type):
+            if task.command.type in self._runner.inside:
                 answer = self._run_inside(task)
                 self._settle(task, answer)
                 return answer
@@ -168,21 +184,20 @@ class Dispatcher:
     def _run_inside(self, task: Task) -> Answer:
         self._ledger.open_step()
         answer = self._runner.run(task, self._ledger.handle)
-        self._ledger.close_step(keep=answer.outcome == ReplyOutcome.SUCCEEDED)
+        self._ledger.close_step(keep=answer.outcome == SUCCEEDED)
         return answer
 
-    def _from_ledger(self, task: Task) -> Answer | None:
-        key = task.operation.key
-        entry = self._ledger.find(key)
+    def _from_ledger(self, task: Task, entry: Entry | None) -> Answer | None:
         if entry is not None and entry.decisive:
-            return Answer(_OUTCOMES[entry.outcome], entry.payload, entry.text, repeated=True)
-        if task.operation.direction == Direction.DO:
+            return Answer(entry.outcome, entry.payload, entry.text, repeated=True)
+        if task.command.direction == _DO:
             return None
+        key = task.key
         forward = self._close_forward(_forward(key))
         if forward.outcome == SUCCEEDED or forward.doubtful:
             return None
         self._ledger.record(Entry(key, SUCCEEDED, False, 0, self._now_ms(), NOTHING_TO_UNDO, b""))
-        return Answer(ReplyOutcome.SUCCEEDED, b"", NOTHING_TO_UNDO, repeated=True)
+        return Answer(SUCCEEDED, b"", NOTHING_TO_UNDO, repeated=True)
 
     def _close_forward(self, key: str) -> Entry:
         # An undo is here: from now on a command that comes late must not run. Its tombstone is an
@@ -196,26 +211,25 @@ class Dispatcher:
         return tombstone
 
     def _settle(self, task: Task, answer: Answer) -> None:
-        key = task.operation.key
+        key, outcome = task.key, answer.outcome
         first = key in self._fresh
         self._fresh.discard(key)
         earlier = self._ledger.find(key)
         doubtful = earlier is not None and not first
-        if answer.outcome == ReplyOutcome.RETRY:
+        if outcome == RETRY:
             self._settle_retry(task, answer, doubtful=doubtful)
-        elif answer.outcome == ReplyOutcome.SUCCEEDED or task.operation.direction == Direction.DO:
-            applied = 0 if earlier is None else earlier.applied_count
-            applied += answer.outcome == ReplyOutcome.SUCCEEDED
-            outcome, at_ms = int(answer.outcome), self._now_ms()
-            self._ledger.record(
-                Entry(key, outcome, doubtful, applied, at_ms, answer.text, answer.payload)
-            )
+        elif outcome == SUCCEEDED or task.command.direction == _DO:
+            applied_count = 0 if earlier is None else earlier.applied_count
+            applied_count += outcome == SUCCEEDED
+            at_ms, text = self._now_ms(), answer.text
+            parts = (key, outcome, doubtful, applied_count, at_ms, text, answer.payload)
+            self._ledger.record(_new(Entry, parts))
         # A failed undo is no answer for good: a person mends the cause and orders a retry.
 
     def _settle_retry(self, task: Task, answer: Answer, *, doubtful: bool) -> None:
         # A handler that works inside has left nothing; an undo is run again whatever came of it.
-        command, key = task.command, task.operation.key
-        if command.direction == Direction.UNDO or not self._runner.leaves_traces(command.type):
+        command, key = task.command, task.key
+        if command.direction == _UNDO or command.type not in self._runner.outside:
             return
         if not answer.clean:
             self._ledger.record(self._begun(key, doubtful=True))
@@ -226,28 +240,27 @@ class Dispatcher:
         return Entry(key, BEGUN, doubtful, 0, self._now_ms(), "", b"")
 
     def _reply(self, task: Task, answer: Answer) -> Record:
-        command = task.command
-        reply = Reply(
-            command.effect, command.saga, int(answer.outcome), answer.text, answer.payload
-        )
-        headers: tuple[tuple[str, bytes], ...] = (("id", command.effect.encode()),)
-        if task.traceparent:
-            headers = (*headers, ("traceparent", task.traceparent))
-        return Record(
-            command.reply_topic,
-            command.reply_partition,
-            command.saga.encode(),
-            self._codec.encode_reply(reply),
-            headers,
-        )
+        command, headers = task.command, task.headers
+        saga = task.envelope.key or b""  # has been checked
+        if answer.outcome == SUCCEEDED and not answer.text:
+            value = self._writer.write(headers[0][1], saga, answer.payload)
+        else:
+            outcome, payload, text, *_ = answer
+            reply = Reply(command.effect, command.saga, outcome, text, payload)
+            value = self._codec.encode_reply(reply)
+        parts = (command.reply_topic, command.reply_partition, saga, value, headers)
+        return _new(Record, parts)
 
 
 def _forward(undo_key: str) -> str:
-    return undo_key.removesuffix(Direction.UNDO) + Direction.DO
+    return undo_key.removesuffix(_UNDO) + _DO
 
 
 def _count(answers: Sequence[Answer | None], refused: int) -> Counts:
-    given = [answer for answer in answers if answer is not None]
-    repeated = sum(answer.repeated for answer in given)
-    retried = sum(answer.outcome == ReplyOutcome.RETRY for answer in given)
-    return Counts(len(given) - repeated, repeated, retried, refused)
+    repeated = retried = ran = 0
+    for answer in answers:
+        if answer is not None:
+            repeated += answer.repeated
+            retried += answer.outcome == RETRY
+            ran += 1
+    return Counts(ran - repeated, repeated, retried, refused)

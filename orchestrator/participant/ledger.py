@@ -6,7 +6,7 @@ effects of a handler that works inside the ledger become durable together, in on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from orchestrator.core.commands import ReplyOutcome
@@ -53,6 +53,10 @@ class Ledger(Protocol):
     @property
     def handle(self) -> object:
         """What a handler that works inside gets: a `Transaction`, or a `sqlite3.Connection`."""
+        ...
+
+    def expect(self, operations: Sequence[str]) -> None:
+        """Hear which operations will be looked for until the next commit; only to save time."""
         ...
 
     def find(self, operation: str) -> Entry | None:

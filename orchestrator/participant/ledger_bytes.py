@@ -15,16 +15,10 @@ TEXT_BYTES_MAX = 0xFFFF
 
 def encode(entry: Entry) -> bytes:
     """Version, outcome, doubtful, applied count, time, length of the text; text; payload."""
-    text = entry.text.encode("utf-8", "replace")[:TEXT_BYTES_MAX]
-    head = _HEAD.pack(
-        _VERSION,
-        entry.outcome,
-        entry.doubtful,
-        min(entry.applied_count, APPLIED_COUNT_MAX),
-        entry.at_ms,
-        len(text),
-    )
-    return head + text + entry.payload
+    _, outcome, doubtful, applied_count, at_ms, words, payload = entry
+    text = words.encode("utf-8", "replace")[:TEXT_BYTES_MAX]
+    count = min(applied_count, APPLIED_COUNT_MAX)
+    return _HEAD.pack(_VERSION, outcome, doubtful, count, at_ms, len(text)) + text + payload
 
 
 def decode(operation: str, value: bytes) -> Entry:

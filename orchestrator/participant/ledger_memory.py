@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from orchestrator.participant.ledger import Entry
@@ -24,6 +24,9 @@ class MemoryLedger:
         self.rows: dict[bytes, bytes] = {} if rows is None else rows
         self._recorded: dict[str, Entry | None] = {}
         self.handle = Transaction(self.rows.get, self._scan)
+
+    def expect(self, operations: Sequence[str]) -> None:
+        """See Ledger."""
 
     def find(self, operation: str) -> Entry | None:
         """See Ledger."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -45,28 +45,33 @@ class RocksLedger:
         self._handles: tuple[ColumnFamily, ...] = tuple(
             opened.get_column_family_handle(name) for name in _FAMILIES
         )
+        self._known: dict[str, Entry | None] = {}
+        """What was read or recorded since the last commit, and of it what was recorded."""
         self._recorded: dict[str, Entry | None] = {}
-        self._read: dict[str, Entry | None] = {}
         self.handle = Transaction(self._data.get, self._scan)
+
+    def expect(self, operations: Sequence[str]) -> None:
+        """See Ledger."""
+        known = self._known
+        new = [operation for operation in operations if operation not in known]
+        rows = [operation.encode() for operation in new]
+        values = cast("list[bytes | None]", self._checked(self._ledger.get, rows))
+        for operation, value in zip(new, values, strict=True):
+            known[operation] = None if value is None else ledger_bytes.decode(operation, value)
 
     def find(self, operation: str) -> Entry | None:
         """See Ledger."""
-        if operation in self._recorded:
-            return self._recorded[operation]
-        if operation in self._read:
-            return self._read[operation]
-        value = self._checked(self._ledger.get, operation.encode())
-        entry = None if value is None else ledger_bytes.decode(operation, value)
-        self._read[operation] = entry
-        return entry
+        if operation not in self._known:
+            self.expect([operation])
+        return self._known[operation]
 
     def record(self, entry: Entry) -> None:
         """See Ledger."""
-        self._recorded[entry.operation] = entry
+        self._known[entry.operation] = self._recorded[entry.operation] = entry
 
     def forget(self, operation: str) -> None:
         """See Ledger."""
-        self._recorded[operation] = None
+        self._known[operation] = self._recorded[operation] = None
 
     def open_step(self) -> None:
         """See Ledger."""
@@ -79,7 +84,7 @@ class RocksLedger:
         """See Ledger."""
         rows = self.handle.take_batch()
         recorded, self._recorded = self._recorded, {}
-        self._read = {}
+        self._known = {}
         if not rows and not recorded:
             return
         batch = WriteBatch(raw_mode=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +66,9 @@ class SqliteLedger:
             self._execute(f"pragma synchronous = {'full' if fsync else 'normal'}")
             self._execute(_SCHEMA)
         self.handle.set_authorizer(self._authorize)
+
+    def expect(self, operations: Sequence[str]) -> None:
+        """See Ledger."""
 
     def find(self, operation: str) -> Entry | None:
         """See Ledger."""

@@ -43,8 +43,11 @@ BEGINNING = -2
 class Inlet(Source, Protocol):
     """A group member that keeps its positions in the group."""
 
-    def commit(self, positions: Sequence[Position]) -> None:
-        """Write down how far this group has read. Raises Retriable if it was not taken."""
+    def store(self, positions: Sequence[Position]) -> None:
+        """Have it written down, soon, how far this group has read.
+
+        Raises Retriable if a partition is not ours any more.
+        """
         ...
 
 
@@ -188,16 +191,16 @@ class Loop:
 
     def _advance(self, records: Sequence[Envelope], left: Sequence[Envelope]) -> None:
         ends: dict[tuple[str, int], int] = {}
-        for (topic, partition, offset), *_ in records:
-            ends[topic, partition] = offset + 1
+        for topic, partition, offset in {r.origin[:2]: r.origin for r in records}.values():
+            ends[topic, partition] = offset + 1  # the last of each, as they come in order
         for (topic, partition, offset), *_ in left:
             ends[topic, partition] = min(ends[topic, partition], offset)
         positions = [Position(*pair, offset) for pair, offset in ends.items()]
         try:
-            self.inlet.commit(positions)
+            self.inlet.store(positions)
         except Retriable as error:
-            # The group has changed, or its coordinator is away: they are read and answered again.
-            _log.warning("positions_not_committed", text=str(error))
+            # The group has changed: they are read and answered again.
+            _log.warning("positions_not_stored", text=str(error))
         again = {envelope.origin[:2] for envelope in left}
         for position in positions:
             if position[:2] in again:

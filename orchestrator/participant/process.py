@@ -74,7 +74,13 @@ def serve(
         _log.info("participant_started", participant=name, handlers=sorted(bindings))
         collector.spare()
         loop.run(stopping)
-        _log.info("participant_stopped", participant=name, handlers_run=loop.totals.ran_count)
+        totals = loop.totals
+        _log.info(
+            "participant_stopped",
+            participant=name,
+            handlers_run=totals.ran_count,
+            batches=totals.batches_count,
+        )
     return loop.totals
 
 
@@ -124,6 +130,7 @@ def _inlet(
         instance_id=f"{name}-{settings.participant_ordinal:03}",
         topics=[commands],
         poll_interval_ms_max=settings.poll_interval_ms_max,
+        keeps_positions=True,
     )
 
 

@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from orchestrator.core.commands import ReplyOutcome
-from orchestrator.guard import Raised, call
+from orchestrator.guard import CAUGHT, Raised, call, raised_by
 from orchestrator.observability.lean import structlog
 from orchestrator.participant.handler import Binding, Operation, RetryLater
 from orchestrator.participant.inbox import Task
+from orchestrator.participant.ledger import FAILED, SUCCEEDED
 
 _log = structlog.get_logger()
 TEXT_LENGTH_MAX = 500
 """Characters of a text that travels to the saga's timeline; the rest is in this process's log."""
+RETRY = int(ReplyOutcome.RETRY)
+_new = tuple.__new__  # what the call of a NamedTuple comes to, in a quarter of its time
 
 
 class Payloads(Protocol):
-    """A user's typed values as bytes (`codec.payloads.AvroPayloads`). Both may raise."""
+    """A user's typed values as bytes (`codec.payloads.AvroPayloads`). Everything may raise."""
 
-    def encode(self, value: Any, kind: Any, /) -> bytes:
-        """Write a value."""
+    def encoder(self, kind: Any, /) -> Callable[[Any], bytes]:
+        """Give what writes values of a type."""
         ...
 
-    def decode(self, value: bytes, kind: Any, /) -> Any:
-        """Read a value."""
+    def decoder(self, kind: Any, /) -> Callable[[bytes], Any]:
+        """Give what reads them."""
         ...
 
 
 class Answer(NamedTuple):
     """What is answered to one command."""
 
-    outcome: ReplyOutcome
+    outcome: int
+    """A `ReplyOutcome`."""
     payload: bytes
     text: str
     repeated: bool = False
     """Given from the ledger; no handler ran."""
     clean: bool = False
     """With RETRY: the handler says that it has done nothing."""
+
+
+class _Kind(NamedTuple):
+    """What answers of one class mean, and how they travel."""
+
+    outcome: int
+    text: str
+    encode: Callable[[Any], bytes]
+
+
+class _Ready(NamedTuple):
+    """A handler that has been asked for before."""
+
+    binding: Binding
+    decode: Callable[[bytes], Any]
+    answers: dict[type, _Kind]
+    """By the classes that it has answered with so far."""
 
 
 class Runner:
@@ -49,64 +70,84 @@ class Runner:
         """Make ready. A result of more bytes could not be sent: it is a fault of the handler."""
         self.payloads = payloads
         self.payload_bytes_max = payload_bytes_max
+        self.inside = frozenset(name for name, each in bindings.items() if each.inside is not None)
+        """Commands whose handlers have all their effects inside the ledger."""
+        self.outside = frozenset(bindings.keys() - self.inside)
+        """Commands whose handlers have effects elsewhere."""
         self._bindings = dict(bindings)
-        inside = {name for name, binding in bindings.items() if binding.inside is not None}
-        self._inside = frozenset(inside)
-        self._outside = frozenset(bindings.keys() - inside)
-
-    def works_inside(self, command_type: str) -> bool:
-        """Whether all effects of this command's handler are inside the ledger."""
-        return command_type in self._inside
-
-    def leaves_traces(self, command_type: str) -> bool:
-        """Whether this command's handler has effects elsewhere."""
-        return command_type in self._outside
+        self._ready: dict[str, _Ready] = {}
 
     def run(self, task: Task, handle: object) -> Answer:
         """Run the command's handler; `handle` is the ledger's, for one that works inside."""
-        binding = self._bindings.get(task.command.type)
-        if binding is None:
+        command_type = task.command.type
+        if command_type not in self._bindings:
             # An operator sees this in the saga's timeline; once the handler is deployed it heals.
-            return self._fault(task, f"there is no handler for {task.command.type}", clean=True)
-        command = call(self.payloads.decode, task.command.payload, binding.command)
-        if isinstance(command, Raised):
-            text = f"the command's payload cannot be read: {command.summary}"
+            return self._fault(task, f"there is no handler for {command_type}", clean=True)
+        try:
+            ready = self._ready.get(command_type) or self._make_ready(command_type)
+            command = ready.decode(task.command.payload)
+        except CAUGHT as error:
+            text = f"the command's payload cannot be read: {raised_by(None, error).summary}"
             return self._fault(task, text, clean=True)
-        extras = [task.operation if kind is Operation else handle for kind in binding.extras]
-        value = call(binding.function, command, *extras)
-        if isinstance(value, Raised):
-            return self._raised(task, value)
-        return self._answered(task, binding, value)
+        function, extras = ready.binding.function, ready.binding.extras
+        given: Sequence[object] = (handle,) * len(extras)
+        if Operation in extras:
+            given = [task.operation if kind is Operation else handle for kind in extras]
+        try:
+            value = function(command, *given)
+        except CAUGHT as error:
+            return self._raised(task, raised_by(function, error))
+        return self._answered(task, ready, value)
 
-    def _answered(self, task: Task, binding: Binding, value: object) -> Answer:
-        if isinstance(value, binding.results):
-            outcome = ReplyOutcome.SUCCEEDED
-        elif isinstance(value, binding.failures):
-            outcome = ReplyOutcome.FAILED
-        else:
-            text = f"the handler returned {type(value).__name__}, not {binding.declared}"
-            return self._fault(task, text)
-        payload = call(self.payloads.encode, value, type(value))
-        if isinstance(payload, Raised):
-            text = f"the handler's {type(value).__name__} cannot be encoded: {payload.summary}"
-            return self._fault(task, text)
+    def _make_ready(self, command_type: str) -> _Ready:
+        binding = self._bindings[command_type]
+        ready = _Ready(binding, self.payloads.decoder(binding.command), {})
+        self._ready[command_type] = ready
+        return ready
+
+    def _answered(self, task: Task, ready: _Ready, value: object) -> Answer:
+        known = ready.answers.get(type(value)) or self._meet(ready, value)
+        if isinstance(known, str):
+            return self._fault(task, known)
+        outcome, text, encode = known
+        try:
+            payload = encode(value)
+        except CAUGHT as error:
+            return self._fault(task, _cannot_travel(value, raised_by(None, error)))
         if len(payload) > self.payload_bytes_max:
             text = f"the handler's answer has {len(payload)} bytes, max {self.payload_bytes_max}"
             return self._fault(task, text)
-        text = "" if outcome == ReplyOutcome.SUCCEEDED else type(value).__name__
-        return Answer(outcome, payload, text)
+        return _new(Answer, (outcome, payload, text, False, False))
+
+    def _meet(self, ready: _Ready, value: object) -> _Kind | str:
+        """Say what a value of a new class means, or what is wrong with it."""
+        binding, kind = ready.binding, type(value)
+        if not isinstance(value, binding.results + binding.failures):
+            return f"the handler returned {kind.__name__}, not {binding.declared}"
+        encode = call(self.payloads.encoder, kind)
+        if isinstance(encode, Raised):
+            return _cannot_travel(value, encode)
+        known = _Kind(FAILED, kind.__name__, encode)
+        if isinstance(value, binding.results):
+            known = _Kind(SUCCEEDED, "", encode)
+        ready.answers[kind] = known
+        return known
 
     def _raised(self, task: Task, raised: Raised) -> Answer:
         if isinstance(raised.error, RetryLater):
             _log.info("retry_later", **_about(task), text=str(raised.error))
             text = str(raised.error)[:TEXT_LENGTH_MAX]
-            return Answer(ReplyOutcome.RETRY, b"", text, clean=True)
+            return Answer(RETRY, b"", text, clean=True)
         _log.error("handler_raised", **_about(task), exc_info=raised.error)
-        return Answer(ReplyOutcome.RETRY, b"", raised.text[:TEXT_LENGTH_MAX])
+        return Answer(RETRY, b"", raised.text[:TEXT_LENGTH_MAX])
 
     def _fault(self, task: Task, text: str, *, clean: bool = False) -> Answer:
         _log.error("handler_fault", **_about(task), text=text)
-        return Answer(ReplyOutcome.RETRY, b"", text[:TEXT_LENGTH_MAX], clean=clean)
+        return Answer(RETRY, b"", text[:TEXT_LENGTH_MAX], clean=clean)
+
+
+def _cannot_travel(value: object, raised: Raised) -> str:
+    return f"the handler's {type(value).__name__} cannot be encoded: {raised.summary}"
 
 
 def _about(task: Task) -> dict[str, object]:

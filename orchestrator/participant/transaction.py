@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Self
 
 from orchestrator.core.ids import is_id
@@ -41,7 +42,7 @@ class Transaction:
 
     def put(self, table: str, key: str, value: bytes) -> None:
         """Write a row."""
-        self._step[row_key(table, key)] = bytes(value)
+        self._step[row_key(table, key)] = value if type(value) is bytes else bytes(value)
 
     def delete(self, table: str, key: str) -> None:
         """Remove a row. One that is not there is no error."""
@@ -49,13 +50,13 @@ class Transaction:
 
     def number(self, table: str, key: str) -> int:
         """Give a row that `add` wrote, 0 if there is none. Raises ValueError if it is no number."""
-        value = self.get(table, key)
-        return 0 if value is None else int(value)
+        return _number(self._find(row_key(table, key)))
 
     def add(self, table: str, key: str, amount: int) -> int:
         """Add to a row that holds a whole number (as decimal text, 0 if absent); give the sum."""
-        total = self.number(table, key) + amount
-        self.put(table, key, b"%d" % total)
+        row = row_key(table, key)
+        total = _number(self._find(row)) + amount
+        self._step[row] = b"%d" % total
         return total
 
     def rows(self, table: str) -> Iterator[tuple[str, bytes]]:
@@ -90,11 +91,20 @@ class Transaction:
 
 def row_key(table: str, key: str) -> bytes:
     """Spell a row's key: table, NUL, key. Raises ConfigurationError for an impossible name."""
-    if not is_id(table):
-        raise ConfigurationError(f"table {table!r} must be of [A-Za-z0-9._-], 1 to 128 of them")
     row = key.encode()
     if len(row) > KEY_BYTES_MAX:
         raise ConfigurationError(
             f"a key of table {table} has {len(row)} bytes, allowed: {KEY_BYTES_MAX}"
         )
-    return table.encode() + b"\x00" + row
+    return _prefix(table) + row
+
+
+@lru_cache(1_024)
+def _prefix(table: str) -> bytes:
+    if not is_id(table):
+        raise ConfigurationError(f"table {table!r} must be of [A-Za-z0-9._-], 1 to 128 of them")
+    return table.encode() + b"\x00"
+
+
+def _number(value: bytes | None) -> int:
+    return 0 if value is None else int(value)

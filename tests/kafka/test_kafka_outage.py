@@ -7,6 +7,7 @@ import signal
 import subprocess
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from kafka_kit import Cluster, assigned, polled, rebalances, records
 
@@ -66,6 +67,18 @@ def test_a_commit_that_the_broker_sat_on_is_doubtful_yet_done(cluster, mortal):
     cluster.commit(sink, topic, b"three")
 
     assert committed_values(cluster, topic) == [b"one", b"two", b"three"]
+
+
+def test_closing_does_not_wait_for_a_broker_that_hangs(cluster, mortal):
+    topic = cluster.topic()
+    source = cluster.source(topic, keeps_positions=True)
+    assigned(source)
+    source.assign([Position(topic, 0, 0)])
+    broker = psutil.Process(mortal._handle(1).pid)
+    with hung_for(mortal, 15):
+        source.store([Position(topic, 0, 4)])
+        source.close()
+        assert broker.status() == psutil.STATUS_STOPPED
 
 
 def test_no_call_outlives_its_budget_when_the_broker_is_dead(cluster, mortal):

@@ -60,16 +60,38 @@ def test_without_brokers_it_gives_up_in_time():
 
 def test_a_participant_keeps_its_positions_in_the_group(cluster):
     topic = cluster.topic()
-    source = cluster.source(topic)
+    source = cluster.source(topic, keeps_positions=True)
     assigned(source)
-    source.commit([Position(topic, 0, 4)])
+    source.assign([Position(topic, 0, 0)])
+    source.store([Position(topic, 0, 4)])
 
     pair = TopicPartition(topic, 0)
-    assert source.committed([pair], 5) == {pair: 4}
+    wait_for(lambda: source.committed([pair], 5) == {pair: 4})
     wait_for(lambda: cluster.admin.members(f"{cluster.prefix}.g"))
     (member,) = cluster.admin.members(f"{cluster.prefix}.g")
     assert member.instance_id == f"{cluster.prefix}-000"
     assert member.partitions == (pair,)
+
+
+def test_a_position_is_kept_by_the_end_although_nobody_waited_for_it(cluster):
+    topic = cluster.topic()
+    source = cluster.source(topic, keeps_positions=True)
+    assigned(source)
+    source.assign([Position(topic, 0, 0)])
+    pair = TopicPartition(topic, 0)
+    for offset in range(1, 40):  # the last ones between two commits
+        source.store([Position(topic, 0, offset)])
+    source.close()
+    again = cluster.source(topic, keeps_positions=True)
+    assigned(again)
+    assert again.committed([pair], 5) == {pair: 39}
+
+
+def test_a_position_of_a_partition_that_is_not_read_is_not_taken(cluster):
+    topic = cluster.topic()
+    source = cluster.source(topic, keeps_positions=True)
+    with pytest.raises(Retriable):
+        source.store([Position(topic, 0, 4)])
 
 
 def test_admin_knows_groups_offsets_and_brokers(cluster):

@@ -38,14 +38,17 @@ class CancelSeat(Command[Done], to=airline):
 
 
 class JsonPayloads:
-    def encode(self, value, kind):  # noqa: ARG002
-        return json.dumps(asdict(value)).encode()
+    def encoder(self, _kind):
+        return lambda value: json.dumps(asdict(value)).encode()
 
-    def decode(self, value, kind):
-        try:
-            return kind(**json.loads(value))
-        except (ValueError, TypeError) as error:
-            raise MalformedPayload("malformed", str(error)) from error
+    def decoder(self, kind):
+        def decode(value):
+            try:
+                return kind(**json.loads(value))
+            except (ValueError, TypeError) as error:
+                raise MalformedPayload("malformed", str(error)) from error
+
+        return decode
 
 
 class Bench:

@@ -286,6 +286,7 @@ def test_a_death_before_the_replies_commits_nothing(rocks_service):
         group=group(service.topics, service.name),
         instance_id=f"{service.name}-000",
         topics=[service.commands],
+        keeps_positions=True,
     )
     loop = Loop(
         name=service.name,
