@@ -20,7 +20,7 @@ from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
-from orchestrator.runtime.restore import Shelf, Stores
+from orchestrator.runtime.restore import Armed, Shelf, Stores
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
 from orchestrator.runtime.transaction import Transactor
@@ -348,12 +348,12 @@ class Recovery:
         records_count = bytes_count = 0
         if first >= until:
             return
-        start = Position(self._changelog, shard.partition, first)
+        start, armed = Position(self._changelog, shard.partition, first), Armed(store)
         for envelopes in self._reader.read(start, until):
             if not envelopes and not patient:
                 break
             if envelopes:
-                self._shelf.apply(store, envelopes)
+                self._shelf.apply(store, envelopes, armed)
                 reach(CrashPoint.C13)
                 self._restored[shard.partition] += len(envelopes)
                 records_count += len(envelopes)
