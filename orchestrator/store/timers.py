@@ -30,9 +30,14 @@ class TimerWindow:
 
     def add(self, timers: Iterable[Timer]) -> None:
         """Take note of timers that were armed."""
-        for timer in timers:
-            if self._whole or (self._last is not None and timer <= self._last):
+        last = self._last
+        if self._whole:
+            for timer in timers:
                 self._insert(timer)
+        elif last is not None:
+            for timer in timers:
+                if timer <= last:
+                    self._insert(timer)
         if len(self._timers) > WINDOW_COUNT_MAX:
             del self._timers[WINDOW_COUNT_MAX // 2 :]
             self._last = self._timers[-1]
