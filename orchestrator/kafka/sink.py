@@ -33,7 +33,7 @@ _KNOCK_S = 0.02
 """How long one `init_transactions` may take. The library goes on behind it, but naps for 500 ms when it
 is told to wait, as by a predecessor's open transaction, or finds no connection just then. To be
 asked again ends its nap, and never repeats a request that is on its way."""
-_TRIAL_S = 2.0
+_TRIAL_S = 1.0
 """How long the first producer may try to take its id, each further one twice as long."""
 _GRACE_S = 1.0
 """How much longer than its own time limit a call may take before it counts as hung."""
