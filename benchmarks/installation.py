@@ -100,10 +100,11 @@ class Installation:
         for number in range(self._workers):
             self.await_log(f"worker-{number}", "worker_ready")
 
-    def start_worker(self, number: int = 0) -> None:
-        """Start one worker process."""
+    def start_worker(self, number: int = 0, *arguments: str) -> None:
+        """Start one worker process, with further arguments."""
         stores = ("--data-dir", str(self.folder / "stores"), "--instance", str(number))
-        self._spawn(f"worker-{number}", "worker", *stores, *self._worker_arguments)
+        own = (*self._worker_arguments, *arguments)
+        self._spawn(f"worker-{number}", "worker", *stores, *own)
 
     def start_participant(self, name: str) -> None:
         """Start one participant's process."""

@@ -68,6 +68,9 @@ def _run(context: Context, options: Namespace) -> Exit:
     _refuse_twins(context)
     if options.processes > 1:
         return _supervise(context, options)
+    from orchestrator import collector
+
+    collector.rest()  # before the large part is imported
     from orchestrator.cli.children import SUPERVISOR, saga_command
     from orchestrator.cli.restoring import shown_restore
     from orchestrator.kafka.sink import TransactionSettings

@@ -114,6 +114,7 @@ class RecordCodec:
             return Decoder({form[name]: check}, writers)
 
         self._form = form
+        self._snapshot_prefix = form["Snapshot"].schema.prefix
         self._commands = Decoder(
             {form[kind.__name__]: check for kind, check in _COMMAND_CHECKS.items()}, writers
         )
@@ -179,7 +180,7 @@ class RecordCodec:
 
     def snapshot_timers(self, data: bytes) -> tuple[Timer, ...]:
         """Give what `core.state.timers` gives for an encoded state, in a third of the time."""
-        if data.startswith(self._form["Snapshot"].schema.prefix):
+        if data.startswith(self._snapshot_prefix):
             try:
                 return timers_in(data)
             except (IndexError, ValueError):

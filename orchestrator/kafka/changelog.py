@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,8 @@ from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, read_f
 _BATCH_COUNT = 1_000
 _WAIT_S = 0.1
 _LEADERS_S = 2.0
+_REMEMBERED_S = 60.0
+"""How long the library surely knows the leaders of a topic that it does not read."""
 
 
 def _consumer(settings: KafkaSettings, client_id: str, group: str, wait_ms: int) -> Consumer:
@@ -43,15 +46,19 @@ class ChangelogReader:
     def __init__(self, settings: KafkaSettings, client_id: str = "saga-reader") -> None:
         """Make ready; nothing is connected before `read`."""
         # A fetch that still waits for the last partition holds up the next one's.
-        self._consumer = _consumer(settings, client_id, f"{client_id}.reader", wait_ms=10)
+        self._consumer = _consumer(settings, client_id, f"{client_id}.reader", wait_ms=2)
+        self._asked_s: dict[str, float] = {}
+        """When the leaders of a topic were asked for."""
 
     def read(self, start: Position, until: int) -> Iterator[Sequence[Envelope]]:
         """Yield batches until every committed record below offset `until` is out."""
         if start.offset >= until:
             return
-        first = start.offset or OFFSET_BEGINNING
-        if first == OFFSET_BEGINNING:
+        asked_s, now_s = self._asked_s.get(start.topic), time.monotonic()
+        if asked_s is None or now_s - asked_s > _REMEMBERED_S:
             _learn_leaders(self._consumer, start.topic)
+            self._asked_s[start.topic] = now_s
+        first = start.offset or OFFSET_BEGINNING
         self._consumer.assign(
             [confluent_kafka.TopicPartition(start.topic, start.partition, first)]
         )
@@ -127,8 +134,8 @@ class ChangelogTail:
 
 
 def _learn_leaders(consumer: Consumer, topic: str) -> None:
-    # Asked where an unknown partition begins, the library looks for its leader and asks again
-    # after 500 ms. Known beforehand, it takes 5.
+    # The library looks for the leader of a partition that is new to it once a second, and asked
+    # where one begins, again after 500 ms. Known beforehand, a first read takes 5.
     with suppress(KafkaException):  # brokers that are away show when reading
         consumer.list_topics(topic, timeout=_LEADERS_S)
 

@@ -120,6 +120,9 @@ class KafkaSettings:
     def to_librdkafka(self) -> dict[str, str | int | bool]:
         """Settings for any client of this cluster, secrets in the clear. Never log the result."""
         config: dict[str, str | int | bool] = {
+            # Half of it is how long a client that has just begun may not connect again: between
+            # its first answer, which names the brokers, and the first connection to one of them.
+            "reconnect.backoff.ms": 20,
             **self.librdkafka,
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
 import confluent_kafka
@@ -27,10 +29,12 @@ from orchestrator.kafka.source import LOGGER
 _DOUBTFUL_LINES = frozenset({"FAIL", "ERROR", "REQTMOUT", "TXNERR", "PROTOERR"})
 """Facilities of log lines that tell of a lost connection or a request without an answer."""
 _WAS_UP = "in state UP"
-_KNOCK_S = 0.12
-"""How long a first `init_transactions` may take; each further one twice as long. Finding a
-predecessor's open transaction it starts the abort, then naps twice for 500 ms; a second producer
-finds the abort done (180 ms in all; at 60 ms it came too early and took 570)."""
+_KNOCK_S = 0.02
+"""How long one `init_transactions` may take. The library goes on behind it, but naps for 500 ms when it
+is told to wait, as by a predecessor's open transaction, or finds no connection just then. To be
+asked again ends its nap, and never repeats a request that is on its way."""
+_TRIAL_S = 1.0
+"""How long the first producer may try to take its id, each further one twice as long."""
 _GRACE_S = 1.0
 """How much longer than its own time limit a call may take before it counts as hung."""
 
@@ -74,6 +78,7 @@ class TransactionalSink:
         self._config = _producer_config(settings, transactional_id, self._tuning)
         self._budget_s = self._tuning.transaction_timeout_ms / 2_000
         self._producer: Producer | None = None
+        self._begun: Future[Producer] | None = None
         self._bounded = Bounded("sending input positions")
         self._open = False
         self._troubles: list[str] = []
@@ -81,11 +86,20 @@ class TransactionalSink:
         self._offsets: dict[TopicPartition, int] = {}
 
     def init(self) -> None:
-        """Take the transactional id."""
+        """Take the transactional id, or wait for what `init_soon` has begun."""
         self._drop()
-        self._ear = Ear()
-        hear = {"error_cb": self._on_error, "logger": self._ear}
-        self._producer = claim(self._config | hear, 4 * self._budget_s)
+        begun, self._begun = self._begun, None
+        self._producer = self._claim() if begun is None else begun.result()
+
+    def init_soon(self) -> None:
+        """Begin to take the id while the caller does something else, and calls `init` after that.
+
+        So a predecessor's open transaction, behind which all its readers wait, ends early.
+        """
+        begun: Future[Producer] = Future()
+        # A daemon, so that a process that gives up meanwhile need not wait for brokers.
+        Thread(target=_fulfil, args=(begun, self._claim), name="init_soon", daemon=True).start()
+        self._begun = begun
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -211,6 +225,11 @@ class TransactionalSink:
                     self._troubles.append(f"{doing} took {took_ms:.0f} ms")
                 return
 
+    def _claim(self) -> Producer:
+        self._ear = Ear()
+        hear = {"error_cb": self._on_error, "logger": self._ear}
+        return claim(self._config | hear, 4 * self._budget_s)
+
     def _live(self) -> Producer:
         if self._producer is None:
             raise Doubtful("there is no producer: rotate first")
@@ -266,24 +285,42 @@ def claim(config: Mapping[str, object], timeout_s: float) -> Producer:
     Raises Doubtful if no coordinator answers in time, ConfigurationError if it is forbidden.
     """
     deadline_s = time.monotonic() + timeout_s
-    patience_s = _KNOCK_S
+    trial_s = _TRIAL_S
     while True:
         # A producer that is not needed any more is purged and let go. Its `close` would first try
         # to abort: one more request of an epoch that we want to hear no more of.
         producer = Producer({"logger": LOGGER, **config})
         try:
-            producer.init_transactions(patience_s)
-        except KafkaException as error:
+            _init(producer, min(time.monotonic() + trial_s, deadline_s))
+        except OrchestratorError as error:
             producer.purge()
-            raised = _raised(error, "taking the transactional id")
-            left_s = deadline_s - time.monotonic()
-            if not isinstance(raised, Retriable):
-                raise raised from error
-            if left_s <= 0:
-                raise Doubtful(f"no answer in {timeout_s:.0f} s: {raised}") from error
-            patience_s = min(2 * patience_s, left_s)
+            if not isinstance(error, Retriable):
+                raise
+            if time.monotonic() >= deadline_s:
+                raise Doubtful(f"no answer in {timeout_s:.0f} s: {error}") from error
+            trial_s *= 2
         else:
             return producer
+
+
+def _init(producer: Producer, until_s: float) -> None:
+    """Knock until the id is taken. Raises what was said last: Retriable if the time is up."""
+    while True:
+        try:
+            producer.init_transactions(_KNOCK_S)
+        except KafkaException as error:
+            raised = _raised(error, "taking the transactional id")
+            if not isinstance(raised, Retriable) or time.monotonic() >= until_s:
+                raise raised from error
+        else:
+            return
+
+
+def _fulfil(promise: Future[Producer], make: Callable[[], Producer]) -> None:
+    try:
+        promise.set_result(make())
+    except OrchestratorError as error:
+        promise.set_exception(error)
 
 
 def _raised(error: KafkaException, doing: str) -> OrchestratorError:

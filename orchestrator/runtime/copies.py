@@ -38,7 +38,7 @@ class Copy:
         self.reached = 0
         """An end of the changelog up to which nothing is missing here; 0: none was reached yet."""
         self.begun_anew = False
-        self.armed: Armed = {}
+        self.armed = Armed(store)
 
     @property
     def position(self) -> int:
@@ -178,12 +178,12 @@ class Copies:
         there = TopicPartition(self._changelog, partition)
         start = self._cluster.start_offsets([there])[there]
         end = self._cluster.end_offsets([there])[there]
-        copy = Copy(partition, self._shelf.open(partition))
-        reason = self._shelf.distrust(copy.store, partition, start=start, end=end)
+        store = self._shelf.open(partition)
+        reason = self._shelf.distrust(store, partition, start=start, end=end)
         if reason is not None:
-            copy.store = self._shelf.begin_anew(copy.store, partition, reason)
-        self._copies[partition] = copy
-        position = copy.store.position()
+            store = self._shelf.begin_anew(store, partition, reason)
+        self._copies[partition] = Copy(partition, store)
+        position = store.position()
         self._tail.follow(Position(self._changelog, partition, position))
         self._log.info("copy_followed", shard=partition, position=position, end=end)
 
@@ -217,7 +217,7 @@ class Copies:
 
     def _begin_anew(self, copy: Copy, reason: str, text: str) -> None:
         copy.store = self._shelf.begin_anew(copy.store, copy.partition, reason, text)
-        copy.unclosed, copy.reached, copy.armed, copy.begun_anew = [], 0, {}, True
+        copy.unclosed, copy.reached, copy.armed, copy.begun_anew = [], 0, Armed(copy.store), True
         self._tail.follow(Position(self._changelog, copy.partition, 0))
 
     def _caught_up(self, copy: Copy, end: int) -> None:

@@ -77,11 +77,18 @@ def run_worker(
     crash_points.arm_from(os.environ)
     names = Topics() if topics is None else topics
     log = get(worker=settings.instance_id)
+    stores = StoreSettings() if stores is None else stores
+    local = RocksStores(settings.data_dir / settings.instance_id, stores)
+    disk = DiskWatch(settings.data_dir, settings.disk_free_bytes_min)
+    if disk.is_low():  # not even a member: others may have room
+        log.error("waiting_for_disk", free_bytes=disk.free_bytes)
+        disk.wait(stop)
+    # The identity is ours, as the folder's lock says: a predecessor's transaction ends here.
+    sink = TransactionalSink(kafka, settings.instance_id, transactions)
+    sink.init_soon()
     catalog = catalog_of(program.sagas, AvroPayloads() if payloads is None else payloads)
     codec = RecordCodec() if codec is None else codec
     standby = StandbySettings() if standby is None else standby
-    stores = StoreSettings() if stores is None else stores
-    local = RocksStores(settings.data_dir / settings.instance_id, stores)
     local.await_standby()
     admin = KafkaAdmin(kafka)
     partitions, participant_partitions = _partitions(admin, names, catalog.participants)
@@ -90,7 +97,8 @@ def run_worker(
     worker = _assemble(
         home=home,
         catalog=catalog,
-        transactions=TransactionSettings() if transactions is None else transactions,
+        sink=sink,
+        disk=disk,
         partitions=partitions,
         participant_partitions=participant_partitions,
         heir=heir_of(standby, standby_command, partitions, log),
@@ -156,7 +164,8 @@ def _assemble(
     *,
     home: Home,
     catalog: Catalog,
-    transactions: TransactionSettings,
+    sink: TransactionalSink,
+    disk: DiskWatch,
     partitions: int,
     participant_partitions: dict[str, int],
     heir: Heir,
@@ -167,8 +176,6 @@ def _assemble(
     settings, kafka, admin, changelog, local, codec, log = home
     instance, participants = settings.instance_id, catalog.participants
     inputs = [topics.commands, *(topics.replies(name) for name in participants)]
-    # The identity is taken before the group is joined: a predecessor's transaction ends here.
-    sink = TransactionalSink(kafka, instance, transactions)
     transactor = Transactor(
         sink=sink, codec=codec, topics=topics, owner=instance, partitions=partitions
     )
@@ -214,7 +221,7 @@ def _assemble(
         transactor=transactor,
         recovery=recovery,
         heir=heir,
-        disk=DiskWatch(settings.data_dir, settings.disk_free_bytes_min),
+        disk=disk,
         clock=clock,
         counters=counters,
         log=log,

@@ -20,7 +20,7 @@ from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
-from orchestrator.runtime.restore import Shelf, Stores
+from orchestrator.runtime.restore import Armed, Shelf, Stores
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.shard import Shard, ShardStatus
 from orchestrator.runtime.transaction import Transactor
@@ -142,6 +142,11 @@ def _within(topic: str, offset: int, ranges: Ranges, *, accept_trimmed: bool) ->
         f"{topic}: the next record is {offset}, the topic holds {start} to {end}; input was {what}."
         " Look for sagas that were never started, then run the worker once with accept_trimmed",
     )
+
+
+def _is_doubtful(verdict: Begin | Halt) -> bool:
+    """Whether it may be another one a little later."""
+    return isinstance(verdict, Halt) and verdict.reason in {"torn", "beyond_end"}
 
 
 class Recovery:
@@ -271,9 +276,9 @@ class Recovery:
         )
         for shard in sorted(shards, key=lambda s: barriers[s.partition] - s.store.position()):
             yield from self._restore(shard, barriers[shard.partition] + 1)  # T5
-        for shard in shards:
-            if shard.status is ShardStatus.RESTORING:
-                yield from self._judge(shard, committed)  # T6
+        restored = [shard for shard in shards if shard.status is ShardStatus.RESTORING]
+        if restored:
+            yield from self._judge(restored, committed)  # T6
         ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
 
     def _fence_dead_owners(self, shards: Sequence[Shard]) -> Iterator[bool]:
@@ -343,12 +348,12 @@ class Recovery:
         records_count = bytes_count = 0
         if first >= until:
             return
-        start = Position(self._changelog, shard.partition, first)
+        start, armed = Position(self._changelog, shard.partition, first), Armed(store)
         for envelopes in self._reader.read(start, until):
             if not envelopes and not patient:
                 break
             if envelopes:
-                self._shelf.apply(store, envelopes)
+                self._shelf.apply(store, envelopes, armed)
                 reach(CrashPoint.C13)
                 self._restored[shard.partition] += len(envelopes)
                 records_count += len(envelopes)
@@ -367,20 +372,28 @@ class Recovery:
             store.apply(Batch(store.position(), self._clock.now_ms()))
 
     def _judge(
-        self, shard: Shard, committed: Mapping[TopicPartition, int | None]
+        self, shards: Sequence[Shard], committed: Mapping[TopicPartition, int | None]
     ) -> Iterator[bool]:
-        shard.cursor = self._cursor(shard)
-        verdict = yield from self._verdict(shard, committed)
-        if isinstance(verdict, Halt) and verdict.reason in {"torn", "beyond_end"}:
+        """T6 for all at once; whoever passes runs."""
+        for shard in shards:
+            shard.cursor = self._cursor(shard)
+        verdicts = yield from self._verdicts(shards, committed)
+        doubtful = [shard for shard in shards if _is_doubtful(verdicts[shard.partition])]
+        if doubtful:
             until_s = self._clock.monotonic_s() + TORN_RECHECK_S
             while self._clock.monotonic_s() < until_s:
                 yield False
-            again = self._committed([shard])
+            again = self._committed(doubtful)
             if again is not None:
-                verdict = yield from self._verdict(shard, again)
-        if isinstance(verdict, Halt):
-            self.halt(shard, verdict)
-            return
+                verdicts |= yield from self._verdicts(doubtful, again)
+        for shard in shards:
+            verdict = verdicts[shard.partition]
+            if isinstance(verdict, Halt):
+                self.halt(shard, verdict)
+            else:
+                self._run(shard, verdict)
+
+    def _run(self, shard: Shard, verdict: Begin) -> None:
         for note in verdict.notes:
             self._log.warning("position_doubtful", shard=shard.partition, text=note)
         shard.positions = verdict.positions
@@ -394,20 +407,24 @@ class Recovery:
             restored_count=self._restored[shard.partition],
         )
 
-    def _verdict(
-        self, shard: Shard, committed: Mapping[TopicPartition, int | None]
-    ) -> Generator[bool, None, Begin | Halt]:
-        mine = [TopicPartition(topic, shard.partition) for topic in self._topics]
-        starts = yield from self._ask(lambda: self._cluster.start_offsets(mine))
-        ends = yield from self._ask(lambda: self._cluster.end_offsets(mine))
-        shard.backlog = {p.topic: ends[p] for p in mine}
-        return judge(
-            shard.cursor,
-            {p.topic: committed[p] for p in mine},
-            Ranges({p.topic: starts[p] for p in mine}, {p.topic: ends[p] for p in mine}),
-            partitions=self._partitions,
-            accept_trimmed=self._settings.accept_trimmed,
-        )
+    def _verdicts(
+        self, shards: Sequence[Shard], committed: Mapping[TopicPartition, int | None]
+    ) -> Generator[bool, None, dict[int, Begin | Halt]]:
+        wanted = [TopicPartition(t, shard.partition) for shard in shards for t in self._topics]
+        starts = yield from self._ask(lambda: self._cluster.start_offsets(wanted))
+        ends = yield from self._ask(lambda: self._cluster.end_offsets(wanted))
+        found: dict[int, Begin | Halt] = {}
+        for shard in shards:
+            mine = [pair for pair in wanted if pair.partition == shard.partition]
+            shard.backlog = {pair.topic: ends[pair] for pair in mine}
+            found[shard.partition] = judge(
+                shard.cursor,
+                {pair.topic: committed[pair] for pair in mine},
+                Ranges({p.topic: starts[p] for p in mine}, {p.topic: ends[p] for p in mine}),
+                partitions=self._partitions,
+                accept_trimmed=self._settings.accept_trimmed,
+            )
+        return found
 
     def halt(self, shard: Shard, why: Halt) -> None:
         """Stop one shard until a person has looked; the others go on."""

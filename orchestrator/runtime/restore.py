@@ -48,9 +48,41 @@ def discard_reason(
     return None
 
 
-Armed = dict[str, tuple[Timer, ...]]
-"""Saga id to the timers that are armed in a store, as far as they are remembered."""
 _REMEMBERED_COUNT_MAX = 50_000
+_SEEN_COUNT = 1 << 20
+"""Slots of `Armed`, a byte each: of 250,000 sagas one in ten finds another's, and the store is asked."""
+
+
+class Armed:
+    """The timers that are armed in one store, as far as is known without reading it.
+
+    Of a saga that has not come by since the store was empty, that there are none; of the last ones
+    that came by, what they left. It is brought up to date while a batch is made, so it is of no more
+    use if one is not applied.
+    """
+
+    __slots__ = ("_known", "_seen")
+
+    def __init__(self, store: ShardStore) -> None:
+        """To be made before records are read for `store`."""
+        self._known: dict[str, tuple[Timer, ...]] = {}
+        self._seen = None if store.position() else bytearray(_SEEN_COUNT)
+
+    def begin(self) -> None:
+        """Make room for what a batch brings."""
+        if len(self._known) > _REMEMBERED_COUNT_MAX:
+            self._known.clear()
+
+    def replace(self, saga_id: str, after: tuple[Timer, ...]) -> tuple[Timer, ...] | None:
+        """Take note of a saga's timers; give those before, None if the store must be asked."""
+        before = self._known.get(saga_id)
+        self._known[saga_id] = after
+        if self._seen is not None:
+            slot = hash(saga_id) & (_SEEN_COUNT - 1)
+            if before is None and not self._seen[slot]:
+                before = ()
+            self._seen[slot] = 1
+        return before
 
 
 def replayed(
@@ -58,35 +90,32 @@ def replayed(
     envelopes: Sequence[Envelope],
     codec: RecordCodec,
     synced_at_ms: int,
-    armed: Armed | None = None,
+    armed: Armed,
 ) -> Batch:
-    """What a piece of the changelog does to a store. Raises DecodeError.
-
-    `armed` saves reading and decoding what is replaced. It is brought up to date here, so it is of
-    no more use if the batch is not applied.
-    """
-    if armed is None or len(armed) > _REMEMBERED_COUNT_MAX:
-        armed = {} if armed is None else armed
-        armed.clear()
+    """What a piece of the changelog does to a store. Raises DecodeError."""
+    armed.begin()
     latest: dict[str, bytes | None] = {}
     cursor = None
+    prefix, size = SNAPSHOT_KEY, len(SNAPSHOT_KEY)
     for envelope in envelopes:
         key = envelope.key or b""
-        if key.startswith(SNAPSHOT_KEY):
-            latest[key[len(SNAPSHOT_KEY) :].decode("ascii")] = envelope.value
+        if key.startswith(prefix):
+            latest[key[size:].decode("ascii")] = envelope.value
         elif key == CURSOR_KEY:
             cursor = envelope.value
     added: list[Timer] = []
     removed: list[Timer] = []
     for saga_id, snapshot in latest.items():
-        before = armed.get(saga_id)
+        after = () if snapshot is None else codec.snapshot_timers(snapshot)
+        before = armed.replace(saga_id, after)
         if before is None:
             replaced = store.get(saga_id)
             before = () if replaced is None else codec.snapshot_timers(replaced)
-        after = () if snapshot is None else codec.snapshot_timers(snapshot)
-        armed[saga_id] = after
-        removed.extend([timer for timer in before if timer not in after])
-        added.extend([timer for timer in after if timer not in before])
+        if before:
+            removed.extend([timer for timer in before if timer not in after])
+            added.extend([timer for timer in after if timer not in before])
+        else:
+            added += after
     return Batch(
         position=envelopes[-1].origin.offset + 1,
         synced_at_ms=synced_at_ms,
@@ -158,13 +187,8 @@ class Shelf:
         except DecodeError as error:
             raise CorruptStore(f"shard {partition}: cursor: {error}") from error
 
-    def apply(
-        self, store: ShardStore, envelopes: Sequence[Envelope], armed: Armed | None = None
-    ) -> None:
-        """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore.
-
-        `armed` is that of `replayed`, for who follows the changelog for long.
-        """
+    def apply(self, store: ShardStore, envelopes: Sequence[Envelope], armed: Armed) -> None:
+        """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore."""
         step = self._settings.restore_count_max
         # A first reading counts from its beginning: so long tombstones must have stayed.
         synced_at_ms = store.synced_at_ms() or self._clock.now_ms()

@@ -34,8 +34,9 @@ from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.watchdog import Watchdog
 from orchestrator.store.base import Batch
 
-_WAITING_S = 0.02
-"""Longest poll while a take-over waits for something: it asks again so often."""
+_WAITING_S = 0.01
+"""Longest poll while a take-over waits for something, or no shard is ours. What is not a record does
+not end a poll, as an assignment: it is only seen when the time is up."""
 _COMMITTING_S = 0.001
 """Longest poll while a commit is under way: what comes meanwhile must not wait for it."""
 _FAILURES_DOUBLED_MAX = 10
@@ -101,9 +102,6 @@ class Worker:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()` is true; it is asked between transactions."""
-        if self._disk.is_low():  # not even a member: others may have room
-            self._log.error("waiting_for_disk", free_bytes=self._disk.free_bytes)
-            self._disk.wait(stop)
         self._sink.init()
         self._log.info("worker_ready", inputs=list(self._topics), partitions=self._partitions)
         try:
@@ -139,6 +137,8 @@ class Worker:
         """How long the next poll may wait for a record."""
         if self._taking_over is not None:
             return 0.0 if self._busy and not self._is_paused else _WAITING_S
+        if not self._shards:
+            return _WAITING_S
         if self._pipeline.is_waiting:
             return _COMMITTING_S
         if self._pipeline.open_count():

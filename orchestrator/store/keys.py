@@ -18,6 +18,7 @@ POSITION = b"\xff"
 
 _DUE = struct.Struct(">Q")
 _STEP = struct.Struct(">I")
+_STEP_AFTER_ID = struct.Struct(">cI")
 _PROGRESS = struct.Struct(">qq")
 _END = b"\x00"
 
@@ -32,8 +33,8 @@ def timer_key(timer: Timer) -> bytes:
 
     The id ends with a zero byte, below every character of an id; steps count from -1.
     """
-    due = _DUE.pack(timer.due_ms)
-    return due + timer.saga_id.encode("ascii") + _END + _STEP.pack(timer.step + 1)
+    due_ms, saga_id, step = timer
+    return _DUE.pack(due_ms) + saga_id.encode("ascii") + _STEP_AFTER_ID.pack(_END, step + 1)
 
 
 def timer(key: bytes) -> Timer:

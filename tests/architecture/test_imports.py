@@ -54,7 +54,18 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     ),
     "modules": ({"definition", "errors", "guard", "participant"}, set()),
     "cli": (
-        {"cli", "audit", "client", "codec", "core", "definition", "errors", "guard", "kafka"}
+        {
+            "cli",
+            "audit",
+            "client",
+            "codec",
+            "collector",
+            "core",
+            "definition",
+            "errors",
+            "guard",
+            "kafka",
+        }
         | {"local_kafka", "modules", "observability", "participant", "runtime", "settings"}
         | {"settings_docs", "store", "topics"},
         {"rich", "structlog"},

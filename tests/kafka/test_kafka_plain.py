@@ -7,6 +7,7 @@ from kafka_kit import assigned, wait_for
 
 from orchestrator.codec.envelope import Origin, Record
 from orchestrator.errors import ConfigurationError, Retriable
+from orchestrator.kafka import changelog
 from orchestrator.kafka.base import Position, TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.plain import PlainProducer
@@ -132,3 +133,30 @@ def test_the_reader_ends_at_once_when_there_is_nothing_to_read():
 
     assert list(reader.read(Position("t", 0, 5), 5)) == []
     reader.close()
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_the_first_read_does_not_wait_for_the_librarys_round(
+    cluster, producer, monkeypatch, offset
+):
+    """Once a second the library looks for leaders that it does not know: a read must not need it."""
+    topic, said = cluster.topic(), []
+    producer.send([Record(topic, 0, b"k", b"%d" % number) for number in range(3)])
+
+    class Ear:
+        def log(self, _level, text, *arguments):
+            said.append(text % arguments)
+
+    def listening(config, logger):
+        assert logger is changelog.LOGGER
+        return made({**config, "debug": "metadata"}, logger=Ear())
+
+    made = changelog.Consumer
+    monkeypatch.setattr(changelog, "Consumer", listening)
+    reader = ChangelogReader(cluster.settings)
+    found = [e.value for batch in reader.read(Position(topic, 0, offset), 3) for e in batch]
+    reader.close()
+
+    assert found == [b"0", b"1", b"2"][offset:]
+    assert any("application requested" in line for line in said)
+    assert not [line for line in said if "refresh unavailable topics" in line]

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import Producer
 from kafka_kit import assigned, polled, rebalances, wait_for
 
 from orchestrator.codec.envelope import Record
 from orchestrator.errors import Doubtful, Fenced, MustAbort, Retriable
+from orchestrator.kafka import sink as sink_module
 from orchestrator.kafka.base import Assigned, GroupMetadata, Lost, Position, TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
-from orchestrator.kafka.sink import fence
+from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.sink import TransactionalSink, TransactionSettings, fence
 from orchestrator.kafka.source import parse_group_metadata
 
 
@@ -94,6 +97,48 @@ def test_fence_frees_the_dead_predecessors_transaction(cluster, reader):
     assert values(cluster, reader, topic) == []
     with pytest.raises(Fenced):
         dead.commit()
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_predecessors_open_transaction_costs_no_second_producer(
+    cluster, reader, monkeypatch, early
+):
+    """A producer naps for half a second when it is told to wait; asked again, it does not."""
+    topic = cluster.topic()
+    dead = cluster.sink()
+    dead.begin()
+    dead.send(Record(topic, 0, b"k", b"dangling"), track=True)
+    dead._live().flush(10)
+    made = []
+
+    def counted(config):
+        made.append(config)
+        return Producer(config)
+
+    monkeypatch.setattr(sink_module, "Producer", counted)
+    monkeypatch.setattr(sink_module, "_TRIAL_S", 20.0)  # however slow this machine is today
+    successor = cluster.sink(init=False)
+    if early:
+        successor.init_soon()
+    successor.init()
+    cluster.commit(successor, topic, b"next")
+
+    assert len(made) == 1
+    assert values(cluster, reader, topic) == [b"next"]
+    with pytest.raises(Fenced):
+        dead.commit()
+
+
+def test_an_early_claim_that_fails_is_told_when_the_id_is_needed(topic_prefix):
+    sink = TransactionalSink(
+        KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+        f"{topic_prefix}-000",
+        TransactionSettings(transaction_timeout_ms=2_000),
+    )
+    sink.init_soon()
+    with pytest.raises(Doubtful):
+        sink.init()
+    sink.close()
 
 
 def test_offsets_move_with_the_commit_only(cluster):

@@ -10,9 +10,10 @@ from orchestrator.codec.envelope import Envelope, Origin
 from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.state import Phase, SagaState, StepState, StepStatus, timers
+from orchestrator.core.state import Phase, SagaState, StepState, StepStatus, Timer, timers
+from orchestrator.runtime import restore
 from orchestrator.runtime.recovery import Begin, Halt, Ranges, judge
-from orchestrator.runtime.restore import discard_reason, replayed
+from orchestrator.runtime.restore import Armed, discard_reason, replayed
 from orchestrator.store.base import Batch
 from orchestrator.store.memory import MemoryStore
 
@@ -130,6 +131,7 @@ def test_a_replayed_changelog_leaves_what_the_worker_left():
             ],
             CODEC,
             77,
+            Armed(store),
         )
     )
     store.apply(
@@ -142,6 +144,7 @@ def test_a_replayed_changelog_leaves_what_the_worker_left():
             ],
             CODEC,
             78,
+            Armed(store),
         )
     )
     assert (store.position(), store.synced_at_ms(), store.cursor()) == (10, 78, encoded)
@@ -152,24 +155,53 @@ def test_a_replayed_changelog_leaves_what_the_worker_left():
     assert store.due(10_000, 100) == tuple(sorted(left))
 
 
+class Unknown(Armed):
+    """Remembers nothing: the store is always asked."""
+
+    def replace(self, _saga_id, _after):
+        return None
+
+
 SAGAS = st.sampled_from(["s-1", "s-2", "s-3"])
 CHANGES = st.lists(st.tuples(SAGAS, st.none() | st.integers(0, 3)), min_size=1, max_size=6)
 
 
-@given(st.lists(CHANGES, min_size=1, max_size=8))
-def test_what_is_remembered_of_timers_changes_nothing(pieces):
-    """A follower's memory only saves reading: store and timers are the same without it."""
-    plain, remembering, armed, offset = MemoryStore(), MemoryStore(), {}, 0
-    for piece in pieces:
-        envelopes = [
-            record(offset + n, b"s|s-1", None)._replace(
-                key=b"s|" + saga.encode(),
-                value=None if due_ms is None else CODEC.encode_snapshot(state(saga, due_ms)),
-            )
-            for n, (saga, due_ms) in enumerate(piece)
-        ]
-        offset += len(piece)
-        plain.apply(replayed(plain, envelopes, CODEC, 1))
-        remembering.apply(replayed(remembering, envelopes, CODEC, 1, armed))
-        assert list(plain.items()) == list(remembering.items())
-        assert plain.due(10_000, 100) == remembering.due(10_000, 100)
+@pytest.mark.parametrize("slots_count", [1, 1 << 10])
+@given(pieces=st.lists(CHANGES, min_size=1, max_size=8), forgotten=st.integers(0, 8))
+def test_what_is_remembered_of_timers_changes_nothing(slots_count, pieces, forgotten):
+    """It only saves reading: store and timers are the same without it, or if it begins later."""
+    plain, remembering, offset = MemoryStore(), MemoryStore(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restore, "_SEEN_COUNT", slots_count)
+        armed = Armed(remembering)
+        for number, piece in enumerate(pieces):
+            envelopes = [
+                record(offset + n, b"s|s-1", None)._replace(
+                    key=b"s|" + saga.encode(),
+                    value=None if due_ms is None else CODEC.encode_snapshot(state(saga, due_ms)),
+                )
+                for n, (saga, due_ms) in enumerate(piece)
+            ]
+            offset += len(piece)
+            if number == forgotten:
+                armed = Armed(remembering)
+            plain.apply(replayed(plain, envelopes, CODEC, 1, Unknown(plain)))
+            remembering.apply(replayed(remembering, envelopes, CODEC, 1, armed))
+            assert list(plain.items()) == list(remembering.items())
+            assert plain.due(10_000, 100) == remembering.due(10_000, 100)
+
+
+def test_a_store_that_is_filled_from_empty_is_not_asked_for_what_is_new(monkeypatch):
+    store, asked = MemoryStore(), []
+    ask = store.get
+    monkeypatch.setattr(store, "get", lambda saga_id: asked.append(saga_id) or ask(saga_id))
+    armed = Armed(store)
+    for begin in (0, 100):
+        found = [snapshot(begin + n, state(f"s-{begin + n}", 1_000 + n)) for n in range(100)]
+        store.apply(replayed(store, found, CODEC, 1, armed))
+
+    assert len(asked) <= 5  # what shares a slot with another
+    store.apply(replayed(store, [snapshot(200, state("s-7", 1))], CODEC, 1, Armed(store)))
+    assert asked[-1] == "s-7"
+    assert store.due(1_007, 200).count(Timer(1_007, "s-7", 0)) == 0
+    assert store.due(1, 5) == (Timer(1, "s-7", 0),)
