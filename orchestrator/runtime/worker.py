@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from orchestrator import patience
 from orchestrator.codec.envelope import Envelope
 from orchestrator.errors import CorruptStore, Fenced, MustAbort, TransactionError
 from orchestrator.kafka.base import (
@@ -104,7 +105,7 @@ class Worker:
         if self._disk.is_low():  # not even a member: others may have room
             self._log.error("waiting_for_disk", free_bytes=self._disk.free_bytes)
             self._disk.wait(stop)
-        self._sink.init()
+        patience.until_answered(self._sink.init, stop, self._log)
         self._log.info("worker_ready", inputs=list(self._topics), partitions=self._partitions)
         try:
             while not stop():
