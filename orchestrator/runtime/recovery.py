@@ -375,9 +375,10 @@ class Recovery:
             until_s = self._clock.monotonic_s() + TORN_RECHECK_S
             while self._clock.monotonic_s() < until_s:
                 yield False
-            again = self._committed([shard])
-            if again is not None:
-                verdict = yield from self._verdict(shard, again)
+            # No answer is no reason to stand still until a person comes.
+            while (again := self._committed([shard])) is None:
+                yield False
+            verdict = yield from self._verdict(shard, again)
         if isinstance(verdict, Halt):
             self.halt(shard, verdict)
             return
