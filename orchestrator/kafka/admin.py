@@ -22,6 +22,8 @@ _admin: Any = confluent_kafka.admin
 
 _ASKED_AGAIN_S = 1.0
 """After how long without an answer a partition's leader may be another."""
+_PAUSE_S = 0.02
+"""Before a leader that could not tell is asked again."""
 _LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
 
 
@@ -131,6 +133,7 @@ class KafkaAdmin:
                 elif is_late:
                     raise Unreachable(f"{doing}: its leader does not answer")
             if len(found) < known_count + len(left):
+                time.sleep(_PAUSE_S)
                 self._metadata()  # the library keeps what it knew of leaders until it is asked
         return found
 

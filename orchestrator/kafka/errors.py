@@ -46,31 +46,34 @@ _INVALID = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,
     }
 )
-_UNREACHABLE = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._RESOLVE,
-        # A broker answers, but not yet the one that could: leaders and coordinators move.
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
-STALE = frozenset(
+_MOVING = frozenset(
     {
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError._NOENT,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        # A new leader does not know yet up to where its followers have everything.
+        KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
+STALE = _MOVING | {KafkaError._NOENT}
 """A question went to a broker that no longer leads the partition, or not yet."""
+_UNREACHABLE = _MOVING | {
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError.NETWORK_EXCEPTION,
+    # A broker answers, but not yet the one that could: leaders and coordinators move.
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+}
 _KINDS = {
     KafkaError._AUTO_OFFSET_RESET: FaultKind.OUT_OF_RANGE,
     KafkaError.OFFSET_OUT_OF_RANGE: FaultKind.OUT_OF_RANGE,

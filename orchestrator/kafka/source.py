@@ -61,8 +61,26 @@ def consumer_config(settings: KafkaSettings) -> dict[str, object]:
     }
 
 
+class _Ear:
+    """Hears what the client library logs: that it gave its session up is reported nowhere else."""
+
+    def __init__(self) -> None:
+        self.gave_up = False
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        """Take one line: `FACILITY [thread]: message`. The signature is the library's."""
+        LOGGER.log(level, text, *arguments)
+        line = text % arguments if arguments else text
+        self.gave_up = self.gave_up or line.startswith("SESSTMOUT")
+
+
 class KafkaSource:
-    """A `Source` (see `kafka.base`): classic protocol, `range`, static membership."""
+    """A `Source` (see `kafka.base`): classic protocol, `range`, static membership.
+
+    When its coordinator was silent for a session, the library forgets its member id and still sends
+    heartbeats under its name: brokers take it for a second one and refuse it for good (librdkafka
+    #3437). A consumer to which that has happened is replaced by one that joins anew.
+    """
 
     def __init__(
         self,
@@ -86,28 +104,22 @@ class KafkaSource:
         self._faults: list[ReadFault] = []
         self._fatal: KafkaError | None = None
         self._membership = _NOBODY
-        self._consumer = Consumer(
-            {
-                **consumer_config(settings),
-                **(self._keeping() if keeps_positions else {}),
-                "client.id": instance_id,
-                "group.id": group,
-                "group.instance.id": instance_id,
-                "group.protocol": "classic",
-                "partition.assignment.strategy": "range",
-                "session.timeout.ms": session_timeout_ms,
-                "heartbeat.interval.ms": max(session_timeout_ms // 6, 500),
-                "max.poll.interval.ms": max(poll_interval_ms_max, session_timeout_ms),
-                "error_cb": self._on_error,
-            },
-            logger=LOGGER,
-        )
-        self._consumer.subscribe(
-            list(topics),
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        self._topics = list(topics)
+        self._config = {
+            **consumer_config(settings),
+            **(self._keeping() if keeps_positions else {}),
+            "client.id": instance_id,
+            "group.id": group,
+            "group.instance.id": instance_id,
+            "group.protocol": "classic",
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": session_timeout_ms,
+            "heartbeat.interval.ms": max(session_timeout_ms // 6, 500),
+            "max.poll.interval.ms": max(poll_interval_ms_max, session_timeout_ms),
+            "error_cb": self._on_error,
+        }
+        self._ear = _Ear()
+        self._consumer = self._join()
 
     def poll_batch(self, count_max: int, timeout_s: float) -> Polled:
         """Wait for a first record, then take what is there."""
@@ -117,7 +129,8 @@ class KafkaSource:
             self._faults += [read_fault(message) for message in messages if message.error()]
             self._remember_fatal(message.error() for message in messages)
         if self._fatal is not None:
-            raise Fenced(f"reading as a group member: {errors.describe(self._fatal)}")
+            self._join_anew(self._fatal)
+            return Polled([], (Lost(()),), ())
         rebalances, self._rebalances = tuple(self._rebalances), []
         faults, self._faults = tuple(self._faults), []
         # What was read before the group changed belongs to another owner now, or is read again.
@@ -204,6 +217,26 @@ class KafkaSource:
             "auto.commit.interval.ms": _STORED_MS_MAX,
             "on_commit": self._on_commit,
         }
+
+    def _join(self) -> Consumer:
+        consumer = Consumer(self._config, logger=self._ear)
+        consumer.subscribe(
+            self._topics,
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+        return consumer
+
+    def _join_anew(self, fatal: KafkaError) -> None:
+        """Be a new member if the library gave the old one up. Raises Fenced if it did not."""
+        self._consumer.poll(0)  # what it has still to say
+        if not self._ear.gave_up:
+            raise Fenced(f"reading as a group member: {errors.describe(fatal)}")
+        self._consumer.close()
+        self._rebalances, self._faults, self._fatal = [], [], None
+        self._membership, self._ear = _NOBODY, _Ear()
+        self._consumer = self._join()
 
     # The group's callbacks run inside `poll_batch`. They only note what happened: an error that
     # escaped one would make the client library assign by itself, and slow work would hold it up.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
-from orchestrator import collector
+from orchestrator import collector, patience
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import ConfigurationError
 from orchestrator.kafka.admin import KafkaAdmin
@@ -42,6 +42,7 @@ def serve(
 ) -> Totals:
     """Be the participant `name` until `stopping`; then finish what runs and give what was done.
 
+    Brokers that are not there yet are waited for.
     Of `handlers` those for this participant are taken. Raises ConfigurationError if there are
     none, if one is wrong, if a topic is missing, or if the ledger is in use; CorruptStore if the
     ledger cannot be read; Fenced, Unreachable or Retriable if Kafka does not let it go on.
@@ -50,7 +51,10 @@ def serve(
     if not own:
         raise ConfigurationError(f"there is no handler for {name} in the modules loaded")
     bindings = bind(own)
-    commands, replies, letters, partitions = _topics(kafka, topics, name)
+    found = patience.until_answered(lambda: _topics(kafka, topics, name), stopping, _log)
+    if found is None:
+        return Totals()
+    commands, replies, letters, partitions = found
     with ExitStack() as opened:
         ledger = opened.enter_context(closing(open_ledger(settings, name, ledger_kind(bindings))))
         outlet = opened.enter_context(closing(PlainProducer(kafka, f"{name}-replies", quiet=True)))
@@ -109,7 +113,7 @@ def _topics(kafka: KafkaSettings, topics: Topics, name: str) -> tuple[str, str, 
     # Names of commands, replies and (if it is there) dead letters; partitions of the replies.
     commands, replies = topics.participant_commands(name), topics.replies(name)
     letters = topics.participant_dead_letters(name)
-    found = KafkaAdmin(kafka).partitions([commands, replies, letters])
+    found = KafkaAdmin(kafka, patience.ANSWER_S).partitions([commands, replies, letters])
     missing = [topic for topic in (commands, replies) if topic not in found]
     if missing:
         raise ConfigurationError(

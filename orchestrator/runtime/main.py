@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator import collector
+from orchestrator import collector, patience
 from orchestrator.codec.limits import DEFAULT_LIMITS
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
@@ -66,7 +66,7 @@ def run_worker(
     standby: StandbySettings | None = None,
     standby_command: Sequence[str] = (),
 ) -> None:
-    """Run one worker until `stop()` is true.
+    """Run one worker until `stop()` is true; wait for brokers that are not there yet.
 
     `standby_command` is what starts a process that calls `run_standby` with the same settings;
     without it there is none.
@@ -90,10 +90,15 @@ def run_worker(
     codec = RecordCodec() if codec is None else codec
     standby = StandbySettings() if standby is None else standby
     local.await_standby()
-    admin = KafkaAdmin(kafka)
-    partitions, participant_partitions = _partitions(admin, names, catalog.participants)
+    admin = KafkaAdmin(kafka, patience.ANSWER_S)
+    found = patience.until_answered(
+        lambda: _partitions(admin, names, catalog.participants), stop, log
+    )
+    if found is None:
+        return
+    partitions, participant_partitions = found
     home = Home(settings, kafka, admin, names.changelog, local, codec, log)
-    warm_up_if_new(home, standby, partitions, stop)
+    patience.until_answered(lambda: warm_up_if_new(home, standby, partitions, stop), stop, log)
     worker = _assemble(
         home=home,
         catalog=catalog,

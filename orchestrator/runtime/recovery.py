@@ -383,9 +383,10 @@ class Recovery:
             until_s = self._clock.monotonic_s() + TORN_RECHECK_S
             while self._clock.monotonic_s() < until_s:
                 yield False
-            again = self._committed(doubtful)
-            if again is not None:
-                verdicts |= yield from self._verdicts(doubtful, again)
+            # No answer is no reason to stand still until a person comes.
+            while (again := self._committed(doubtful)) is None:
+                yield False
+            verdicts |= yield from self._verdicts(doubtful, again)
         for shard in shards:
             verdict = verdicts[shard.partition]
             if isinstance(verdict, Halt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from orchestrator import patience
 from orchestrator.codec.envelope import Envelope
 from orchestrator.errors import CorruptStore, Fenced, MustAbort, TransactionError
 from orchestrator.kafka.base import (
@@ -102,7 +103,7 @@ class Worker:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()` is true; it is asked between transactions."""
-        self._sink.init()
+        patience.until_answered(self._sink.init, stop, self._log)
         self._log.info("worker_ready", inputs=list(self._topics), partitions=self._partitions)
         try:
             while not stop():

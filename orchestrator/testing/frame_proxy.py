@@ -1,7 +1,8 @@
 """A TCP proxy between Kafka clients and brokers that knows frames: for faults on purpose.
 
 It holds, drops, delays or duplicates frames of one chosen API in one direction, and tells when it
-has done so; nothing is left to chance or to a sleep::
+has done so; nothing is left to chance or to a sleep. It also makes all of the network slow, or cuts
+it off from one broker or from all::
 
     with FrameProxy() as proxy, LocalKafka(advertised=proxy.route) as kafka:
         late = proxy.hold(Api.END_TXN)                    # the next one, of whoever
@@ -18,6 +19,7 @@ Unencrypted connections only. The proxy runs in a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 import threading
 from collections.abc import Callable, Coroutine
@@ -215,12 +217,68 @@ class Catch:
             link.hang_up()
 
 
+class _Pace:
+    """How slow the network is in one direction, for all connections together."""
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        self.bytes_per_s = 0
+        """0: no limit."""
+        self._free_s = 0.0
+        """When what was sent before has left."""
+
+    def due_s(self, now_s: float, size_bytes: int) -> float:
+        """When so many bytes, sent now, arrive."""
+        takes_s = size_bytes / self.bytes_per_s if self.bytes_per_s else 0.0
+        self._free_s = max(now_s, self._free_s) + takes_s
+        return self._free_s + self.delay_s
+
+
+class _Line:
+    """One direction of a connection: what goes in comes out in order, and late on a slow network."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, pace: _Pace
+    ) -> None:
+        self._loop = loop
+        self._writer = writer
+        self._pace = pace
+        self._last_s = 0.0
+        """When the last of what is on its way arrives."""
+
+    async def send(self, body: bytes) -> None:
+        """Send a frame on its way; what is behind it need not wait for its arrival."""
+        data = len(body).to_bytes(4, "big") + body
+        now_s = self._loop.time()
+        due_s = self._pace.due_s(now_s, len(data))
+        if max(due_s, self._last_s) <= now_s:
+            self._writer.write(data)
+            await self._writer.drain()
+            return
+        # Timers of one instant run in any order, so no two frames are of one.
+        self._last_s = max(due_s, math.nextafter(self._last_s, math.inf))
+        self._loop.call_at(self._last_s, self._arrive, data)
+
+    def _arrive(self, data: bytes) -> None:
+        if not self._writer.transport.is_closing():
+            self._writer.write(data)
+
+
 class _Link:
     """One client's connection and its counterpart to the broker."""
 
-    def __init__(self, client: asyncio.StreamWriter, broker: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        server: str,
+        client: asyncio.StreamWriter,
+        broker: asyncio.StreamWriter,
+        lines: tuple[_Line, _Line],
+    ) -> None:
+        self.server = server
+        """The address that `route` gave."""
         self.client = client
         self.broker = broker
+        self.forth, self.back = lines
         self.catches: dict[int, list[Catch]] = {}
         """Correlation id of a caught request to its rules."""
         self.pending: dict[int, list[Frame]] = {}
@@ -256,9 +314,12 @@ class FrameProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._rules: list[Catch] = []
         self._servers: list[asyncio.Server] = []
+        self._routes: set[str] = set()
+        self._refused: frozenset[str] = frozenset()
+        """Addresses through which no new connection comes."""
+        self._paces = {direction: _Pace() for direction in Direction}
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._refusing = False
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -286,7 +347,9 @@ class FrameProxy:
             self._servers.append(server)
             return int(server.sockets[0].getsockname()[1])
 
-        return f"{_LOOPBACK}:{self._run(listen())}"
+        address = f"{_LOOPBACK}:{self._run(listen())}"
+        self._routes.add(address)
+        return address
 
     def close(self) -> None:
         """Break every connection and end. Idempotent."""
@@ -389,22 +452,33 @@ class FrameProxy:
             rule.release()
         self._rules = []
 
-    def sever(self) -> None:
-        """Break every connection once."""
-        self._loop.call_soon_threadsafe(self._sever)
+    # --- the whole network ----------------------------------------------------------------------
 
-    def refuse(self) -> None:
-        """Let no new connection through until `mend`."""
-        self._refusing = True
+    def sever(self, server: str = "") -> None:
+        """Break every connection once; with an address that `route` gave, those through it."""
+        self._loop.call_soon_threadsafe(self._sever, server)
 
-    def cut(self) -> None:
-        """Break every connection and let none through until `mend`."""
-        self.refuse()
-        self.sever()
+    def refuse(self, server: str = "") -> None:
+        """Let no new connection through until `mend`. `server` as of `sever`."""
+        self._refused |= {server} if server else self._routes
+
+    def cut(self, server: str = "") -> None:
+        """Break every connection and let none through until `mend`. `server` as of `sever`."""
+        self.refuse(server)
+        self.sever(server)
+
+    def slow_down(self, *, delay_ms: int, bytes_per_s: int = 0) -> None:
+        """Let every frame, each way, arrive so much later until `mend`; those behind do not wait.
+
+        `bytes_per_s` is what all connections carry together, each way; 0: no limit.
+        """
+        for pace in self._paces.values():
+            pace.delay_s, pace.bytes_per_s = delay_ms / 1_000, bytes_per_s
 
     def mend(self) -> None:
-        """Undo `refuse` and `cut`."""
-        self._refusing = False
+        """Undo `refuse`, `cut` and `slow_down`; what is on its way still takes its time."""
+        self._refused = frozenset()
+        self.slow_down(delay_ms=0)
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -416,10 +490,11 @@ class FrameProxy:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_S)
 
-    def _sever(self) -> None:
+    def _sever(self, server: str = "") -> None:
         for link in self._links:
-            link.client.transport.abort()
-            link.broker.transport.abort()
+            if server in ("", link.server):
+                link.client.transport.abort()
+                link.broker.transport.abort()
 
     async def _close(self) -> None:
         for server in self._servers:
@@ -435,8 +510,9 @@ class FrameProxy:
         client_reader: asyncio.StreamReader,
         client_writer: asyncio.StreamWriter,
     ) -> None:
+        server = f"{_LOOPBACK}:{client_writer.get_extra_info('sockname')[1]}"
         try:
-            if self._refusing:
+            if server in self._refused:
                 raise ConnectionRefusedError
             broker_reader, broker_writer = await asyncio.open_connection(
                 *address, limit=_BUFFER_BYTES
@@ -444,7 +520,11 @@ class FrameProxy:
         except OSError:
             client_writer.transport.abort()
             return
-        link = _Link(client_writer, broker_writer)
+        lines = (
+            _Line(self._loop, broker_writer, self._paces[Direction.REQUEST]),
+            _Line(self._loop, client_writer, self._paces[Direction.RESPONSE]),
+        )
+        link = _Link(server, client_writer, broker_writer, lines)
         self._links.add(link)
         forth = self._loop.create_task(self._forth(client_reader, link))
         try:
@@ -462,7 +542,7 @@ class FrameProxy:
                 frame = _request(body)
                 for _ in range(await self._treat(frame, link)):
                     link.sent(frame)
-                    await _write(link.broker, body)
+                    await link.forth.send(body)
         # What the client sent before it hung up is the broker's to deal with.
         await link.quiet.wait()
         link.broker.transport.abort()
@@ -479,7 +559,7 @@ class FrameProxy:
                     catch.answered(frame)
                 for _ in range(await self._treat(frame, link)):
                     with suppress(OSError):  # the client may be gone, its further requests not
-                        await _write(link.client, body)
+                        await link.back.send(body)
 
     async def _treat(self, frame: Frame, link: _Link) -> int:
         for rule in self._rules:
@@ -492,11 +572,6 @@ class FrameProxy:
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
-
-
-async def _write(writer: asyncio.StreamWriter, body: bytes) -> None:
-    writer.write(len(body).to_bytes(4, "big") + body)
-    await writer.drain()
 
 
 def _request(body: bytes) -> Frame:

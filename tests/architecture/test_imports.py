@@ -16,6 +16,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "collector": (set(), set()),
     "guard": (set(), set()),
+    "patience": ({"errors", "observability"}, set()),
     "core": ({"core", "errors"}, set()),
     "definition": ({"definition", "core", "errors", "guard"}, {"typing_extensions"}),
     "codec": ({"codec", "core", "errors", "definition"}, {"fastavro", "typing_extensions"}),
@@ -27,12 +28,12 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "observability": ({"observability", "errors"}, {"structlog"}),
     "runtime": (
         {"runtime", "core", "codec", "definition", "kafka", "store", "topics", "settings"}
-        | {"errors", "collector", "guard", "observability", "modules"},
+        | {"errors", "collector", "guard", "observability", "modules", "patience"},
         {"structlog"},
     ),
     "participant": (
         {"participant", "core", "codec", "definition", "kafka", "topics", "settings", "store"}
-        | {"errors", "collector", "guard", "observability", "modules"},
+        | {"errors", "collector", "guard", "observability", "modules", "patience"},
         {"rocksdict", "structlog", "typing_extensions"},
     ),
     "audit": (

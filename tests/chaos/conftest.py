@@ -43,6 +43,27 @@ def broker(wire):
         yield started
 
 
+@pytest.fixture(scope="session")
+def three(wire):
+    """Three brokers, replication 3, two in sync; `three.advertised_servers` is behind the proxy."""
+    with LocalKafka(3, advertised=wire.route) as started:
+        yield started
+
+
+@pytest.fixture
+def city(three, proxy, topic_prefix, tmp_path):
+    """An installation on three brokers, all of which are there in the end."""
+    made = Town(three, topic_prefix, tmp_path, profile="production")
+    made.open_shop()
+    yield made
+    proxy.clear()
+    proxy.mend()
+    made.close()
+    for node in three.nodes:
+        if node not in three.running_nodes:
+            three.start_node(node.id)
+
+
 @pytest.fixture
 def town(broker, topic_prefix, tmp_path):
     """An installation with a bank and a post office, no worker yet."""

@@ -1,16 +1,30 @@
-"""M21, M23, M25: brokers die and come back under workers that stay up."""
+"""M18, M21 to M26, M28: brokers die, stand still and come back under workers that stay up."""
 
 from __future__ import annotations
 
 import time
 
+import psutil
 import pytest
-from confluent_kafka.admin import AdminClient
-from town import PATIENCE_S, Town, wait_until
+from cluster import (
+    OFFSETS,
+    TRANSACTIONS,
+    coordinator,
+    freeze_node,
+    led_by,
+    move_leaders,
+    partitions,
+    thaw_node,
+    topics_of,
+    wait_in_sync,
+)
+from town import Town, wait_until
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.local_kafka import LocalKafka
 
-SHUT_OUT = "fenced by other consumer with same group.instance.id"
+CPU_SHARE_MAX = 0.3
+"""Of a core, for a process that can only wait. A busy loop takes all of it."""
 
 
 @pytest.fixture(scope="module")
@@ -20,33 +34,15 @@ def single():
         yield started
 
 
-@pytest.fixture(scope="module")
-def three():
-    """Three brokers, replication 3, two in sync."""
-    with LocalKafka(3) as started:
-        yield started
-
-
-def shop(kafka, prefix, folder, profile):
-    made = Town(kafka, prefix, folder, profile=profile)
-    made.open_shop()
-    return made
-
-
 @pytest.fixture
 def village(single, topic_prefix, tmp_path):
     """An installation on one broker."""
-    made = shop(single, topic_prefix, tmp_path, "development")
+    made = Town(single, topic_prefix, tmp_path)
+    made.open_shop()
     yield made
     made.close()
-
-
-@pytest.fixture
-def city(three, topic_prefix, tmp_path):
-    """An installation on three."""
-    made = shop(three, topic_prefix, tmp_path, "production")
-    yield made
-    made.close()
+    if not single.running_nodes:
+        single.start_node(1)
 
 
 def test_workers_go_on_when_the_only_broker_was_killed_and_came_back(village):
@@ -60,27 +56,78 @@ def test_workers_go_on_when_the_only_broker_was_killed_and_came_back(village):
         village.kafka.kill_node(1)
         village.kafka.start_node(1)
         village.begin(12)
-        supervise(village)
+        village.wait_ended()
 
+    assert worker.code is None
     village.check()
     assert worker.lines("transaction_failed")
 
 
-def supervise(town):
-    """Let all sagas end; who is shut out by the broker is started anew, as supervisors do.
+@pytest.mark.chaos
+def test_nobody_spins_while_all_brokers_are_away(village):
+    worker = village.worker()
+    village.begin(24)
+    village.wait_ended()
+    village.begin(60)
+    village.kafka.kill_node(1)
+    wait_until(
+        lambda: worker.lines("transaction_failed", "rotation_failed", "read_fault"), "the news"
+    )
 
-    The answer to a static member's join that dies with the broker is enough for that: the broker has
-    given the name to the member it has just made, which has never heard of it.
-    """
-    deadline_s = time.monotonic() + PATIENCE_S
-    while town.open_count:
-        town.look()
-        newest = {process.name: process for process in town.processes}
-        for name, process in newest.items():
-            if process.code is not None:
-                assert SHUT_OUT in process.log.read_text()
-                town.worker() if name == "worker-0" else town.participant(name)
-        assert time.monotonic() < deadline_s, town.report()
+    shares = cpu_shares(village, over_s=20)
+
+    village.kafka.start_node(1)
+    village.begin(12)
+    village.wait_ended()
+    assert worker.code is None
+    village.check()
+    assert max(shares.values()) < CPU_SHARE_MAX, shares
+
+
+def cpu_shares(town, over_s):
+    """How much of a core each process takes, by name."""
+    watched = {p.name: psutil.Process(p.popen.pid) for p in town.processes if p.code is None}
+    before = {name: process.cpu_times() for name, process in watched.items()}
+    time.sleep(over_s)  # how long they wait is what is measured
+    return {
+        name: (sum(process.cpu_times()[:2]) - sum(before[name][:2])) / over_s
+        for name, process in watched.items()
+    }
+
+
+def stop_all(town):
+    """Stop everything after some work, the only broker last."""
+    town.worker()
+    town.begin(24)
+    town.wait_ended()
+    town.stop()
+    town.kafka.stop_node(1)
+
+
+@pytest.mark.chaos
+def test_who_starts_while_brokers_are_away_waits_and_says_why(village):
+    stop_all(village)
+    late = [village.worker(), village.participant("bank"), village.participant("post")]
+    for process in late:
+        (line, *_) = process.wait_logged("waiting_for_brokers")
+        assert village.kafka.bootstrap_servers in line["text"]
+
+    village.kafka.start_node(1)
+
+    village.begin(24)
+    village.wait_ended()
+    assert [process.code for process in late] == [None] * 3
+    village.check()
+
+
+@pytest.mark.chaos
+def test_who_waits_for_brokers_can_be_stopped(village):
+    stop_all(village)
+    late = [village.worker(), village.participant("bank")]
+    for process in late:
+        process.wait_logged("waiting_for_brokers")
+
+    village.stop(*late)
 
 
 @pytest.mark.parametrize("role", ["group", "transaction"])
@@ -105,26 +152,106 @@ def test_workers_go_on_when_a_coordinator_was_killed(city, role):
     assert len(worker.lines("producer_rotated")) > rotations
 
 
-def coordinator(town, role):
-    """The node that coordinates the group, or that leads the transactions of worker 0."""
-    admin = AdminClient({"bootstrap.servers": town.kafka.bootstrap_servers})
-    if role == "group":
-        futures = admin.describe_consumer_groups([town.prefix], request_timeout=10)
-        return wait_until(lambda: futures[town.prefix].result(10).coordinator, "coordinator").id
-    topic, count = "__transaction_state", transaction_partitions(admin)
-    partition = java_hash(f"{town.prefix}-000") % count
-    return admin.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_workers_go_on_when_each_leader_in_turn_goes(city, how):
+    worker = city.worker()
+    city.begin(24)
+    city.wait_ended()
+    names, moved = topics_of(city), set()
+
+    for node in [node.id for node in city.kafka.nodes]:
+        wait_in_sync(city.kafka)
+        led = led_by(city.kafka, node, names)
+        city.begin(48)
+        city.kafka.kill_node(node) if how == "killed" else city.kafka.stop_node(node)
+        city.begin(48)
+        city.wait_ended()
+        moved |= {topic for topic, _ in led - led_by(city.kafka, node, names)}
+        city.kafka.start_node(node)
+
+    assert worker.code is None
+    city.begin(12)
+    city.wait_ended()
+    city.check()
+    assert moved == set(names)
 
 
-def transaction_partitions(admin):
-    """How many partitions the transactions' log has."""
-    topic = "__transaction_state"
-    return len(admin.list_topics(topic, timeout=10).topics[topic].partitions)
+@pytest.mark.parametrize("whose", ["records", "coordinators"])
+def test_workers_go_on_while_leaders_change_again_and_again(city, whose):
+    worker = city.worker()
+    city.begin(24)
+    city.wait_ended()
+    wait_in_sync(city.kafka)
+    coordinators = [OFFSETS, TRANSACTIONS]
+    names = [n for n in topics_of(city) if (n in coordinators) == (whose == "coordinators")]
+    moves_count = 0
+
+    for turn in range(12):
+        before = partitions(city.kafka, names)
+        city.begin(24)
+        move_leaders(city.kafka, names, turn)
+        after = partitions(city.kafka, names)
+        moves_count += sum(before[place].leader != after[place].leader for place in before)
+    city.wait_ended()
+
+    assert worker.code is None
+    city.check()
+    assert moves_count > 12
 
 
-def java_hash(text):
-    """The hash by which brokers choose a transactional id's partition, without its sign."""
-    value = 0
-    for letter in text:
-        value = (31 * value + ord(letter)) & 0xFFFF_FFFF
-    return value & 0x7FFF_FFFF
+def test_nothing_acknowledged_is_lost_when_two_of_three_brokers_are_away(city):
+    worker = city.worker()
+    city.begin(24)
+    city.wait_ended()
+    wait_in_sync(city.kafka)
+    away = [1, 2]
+
+    city.begin(60)
+    for node in away:
+        city.kafka.kill_node(node)
+    with pytest.raises(OrchestratorError):
+        city.begin(12)
+    worker.wait_logged("rotation_failed")
+    city.look(1.0)
+    ended_count = len(city.ended)
+    city.look(1.0)
+    assert len(city.ended) == ended_count  # nobody could have committed
+    for node in away:
+        city.kafka.start_node(node)
+
+    city.begin(24)
+    city.wait_ended()
+    assert worker.code is None
+    city.check()
+
+
+def test_workers_go_on_while_a_broker_stands_still(city):
+    worker = city.worker()
+    city.begin(24)
+    city.wait_ended()
+    wait_in_sync(city.kafka)
+    node, names = coordinator(city, "transaction"), topics_of(city)
+    led = led_by(city.kafka, node, names)
+
+    city.begin(60)
+    freeze_node(city.kafka, node)
+    try:
+        timed_out = wait_until(lambda: timeouts(worker), "a request without an answer")
+        city.begin(60)
+        city.wait_ended()
+        assert led - led_by(city.kafka, node, names) == led
+    finally:
+        thaw_node(city.kafka, node)
+
+    wait_in_sync(city.kafka)
+    city.begin(24)
+    city.wait_ended()
+    assert worker.code is None
+    city.check()
+    assert timed_out
+
+
+def timeouts(worker):
+    """Requests of a worker that no broker has answered."""
+    lines = worker.lines("kafka_client", "transaction_failed", "rotation_failed")
+    return [line for line in lines if "imed out" in line.get("text", "")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -227,6 +228,51 @@ def test_a_cut_breaks_all_connections_and_lets_none_through_until_mended(proxy, 
     again = connect()
     again.send(Api.FETCH, 2)
     assert again.receive() == 2
+
+
+def test_one_broker_can_be_cut_off_alone(proxy, broker, connect):
+    other = proxy.route(broker.address)
+    cut_off, spared = Client(other), connect()
+
+    proxy.cut(other)
+
+    assert cut_off.receive() is None
+    again = Client(other)
+    assert again.receive() is None
+    spared.send(Api.FETCH, 1)
+    assert spared.receive() == 1
+    cut_off.close()
+    again.close()
+
+
+def test_on_a_slow_network_frames_travel_together_and_in_order(broker, proxy, connect):
+    client, left = connect(), proxy.watch(None, count=None)
+    proxy.slow_down(delay_ms=300)
+    sent_s = time.monotonic()
+    for number in range(20):
+        client.send(Api.FETCH, number)
+
+    assert client.receive() == 0
+
+    assert time.monotonic() - sent_s >= 2 * 0.3
+    assert len(left.frames) == 20  # none waited for the one before it to arrive
+    assert [client.receive() for _ in range(19)] == list(range(1, 20))
+    assert [number for _, number in broker.seen] == list(range(20))
+
+
+def test_a_narrow_network_lets_so_many_bytes_through(proxy, connect):
+    client = connect()
+    frame_bytes = 4 + 10 + len(CLIENT) + len(b"payload")
+    proxy.slow_down(delay_ms=0, bytes_per_s=50 * frame_bytes)
+    sent_s = time.monotonic()
+    for number in range(10):
+        client.send(Api.FETCH, number)
+    assert [client.receive() for _ in range(10)] == list(range(10))
+    assert time.monotonic() - sent_s >= 10 / 50
+
+    proxy.mend()
+    client.send(Api.FETCH, 10)
+    assert client.receive() == 10
 
 
 def test_clear_frees_what_is_held(proxy, connect):

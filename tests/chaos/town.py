@@ -14,7 +14,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
 from orchestrator import modules
@@ -24,7 +24,7 @@ from orchestrator.client import Client
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.errors import CorruptStore, NotFound, OrchestratorError, Unreachable
+from orchestrator.errors import CorruptStore, NotFound, OrchestratorError
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
@@ -194,7 +194,7 @@ class Town:
             "prefix": self.prefix,
             "ordinal": ordinal,
             "data_dir": str(data_dir or self.state),
-            "servers": self.kafka.advertised_servers if proxied else self.kafka.bootstrap_servers,
+            "servers": self._servers(proxied),
             "settings": settings or {},
             "transactions": transactions or {},
             "kafka": kafka or {},
@@ -205,18 +205,21 @@ class Town:
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
 
-    def participant(self, name):
+    def participant(self, name, *, proxied=False):
         """Start `bank` or `post`."""
         full = next(each for each in self.participants if each.startswith(name))
         ledgers = ["--ledger-directory", str(self.ledgers), "--ledger-fsync", "false"]
         command = [sys.executable, "-m", "orchestrator", "participant", full, *ledgers]
         command += ["--modules", str(self.program), "--prefix", self.prefix]
-        command += ["--bootstrap-servers", self.kafka.bootstrap_servers]
+        command += ["--bootstrap-servers", self._servers(proxied)]
         return self._run(name, command)
 
     def open_shop(self):
         """Start both participants."""
         self.bank, self.post = self.participant("bank"), self.participant("post")
+
+    def _servers(self, proxied):
+        return self.kafka.advertised_servers if proxied else self.kafka.bootstrap_servers
 
     def _run(self, name, command, **environment):
         self.started[name] += 1
@@ -371,11 +374,21 @@ class Town:
         found = []
         consumer = self._consumer("hanging")
         for pair, high in self.admin.end_offsets(pairs).items():
-            _, stable = consumer.get_watermark_offsets(Place(*pair), timeout=10)
+            stable = self._stable(consumer, pair)
             if stable != high:
                 found.append(Violation("I9", "", f"{pair}: stable to {stable}, written to {high}"))
         consumer.close()
         return found
+
+    def _stable(self, consumer, pair):
+        """Up to where all is decided; asked again while leaders move, as after a broker's return."""
+
+        def ends():
+            with suppress(KafkaException):
+                return consumer.get_watermark_offsets(Place(*pair), timeout=10)
+            return None
+
+        return wait_until(ends, f"the end of {pair}")[1]
 
     def _foreign_dead_letters(self, bad):
         return [
@@ -455,12 +468,17 @@ class Town:
         everywhere = [
             TopicPartition(name, number) for name in names for number in range(self.partitions)
         ]
-        wait_until(lambda: self._led(everywhere), "a leader for each partition")
+        trouble = []
+        try:
+            wait_until(lambda: self._led(everywhere, trouble), "a leader for each partition")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {trouble[-1]}") from None
 
-    def _led(self, partitions):
+    def _led(self, partitions, trouble):
         try:
             return self.admin.end_offsets(partitions)
-        except (Unreachable, OrchestratorError):
+        except OrchestratorError as error:
+            trouble.append(error)
             return None
 
     def _consumer(self, what):

@@ -11,6 +11,7 @@ from orchestrator.kafka.errors import (
     cluster_error,
     fault_kind,
     is_fatal,
+    is_unreachable,
     sending_error,
     transaction_error,
 )
@@ -49,6 +50,22 @@ def test_each_error_means_one_thing_to_do(found, kind):
     assert type(raised) is kind
     assert "committing" in str(raised)
     assert found.name() in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [
+        (KafkaError._TRANSPORT, True),
+        (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, True),
+        (KafkaError.OFFSET_NOT_AVAILABLE, True),  # of a leader that has just been elected
+        (KafkaError.FENCED_LEADER_EPOCH, True),
+        (KafkaError._NOENT, False),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, False),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
+    ],
+)
+def test_what_passes_while_leaders_move_is_no_wrong_setting(code, passes):
+    assert is_unreachable(error(code)) is passes
 
 
 @pytest.mark.parametrize(
