@@ -20,5 +20,5 @@ def constructor(kind: Callable[P, T]) -> Callable[P, T]:
     source = f"def make({fields}):\n    return _new(_kind, ({fields},))\n"
     exec(source, scope)  # noqa: S102  # names of fields only, as in the standard library's own
     made: Callable[P, T] = scope["make"]  # type: ignore[assignment]
-    made.__defaults__ = kind.__new__.__defaults__  # type: ignore[attr-defined]
+    made.__defaults__ = kind.__new__.__defaults__
     return made

@@ -82,7 +82,7 @@ def judged(*answers, at):
     cursor = Cursor(5, ((INPUT, at),), 1, "saga-000", 3, 1, 1)
     shard.store.apply(Batch(1, 1_000, cursor=CODEC.encode_cursor(cursor)))
     shard.status = ShardStatus.RESTORING
-    for _ in recovery._judge(shard, recovery._committed([shard])):
+    for _ in recovery._judge([shard], recovery._committed([shard])):
         assert clock.now_s < 60
     return shard.status, group.answers
 
