@@ -319,7 +319,7 @@ def _init(producer: Producer, until_s: float) -> None:
 def _fulfil(promise: Future[Producer], make: Callable[[], Producer]) -> None:
     try:
         promise.set_result(make())
-    except OrchestratorError as error:
+    except (OrchestratorError, KafkaException) as error:  # else whoever waits would wait for ever
         promise.set_exception(error)
 
 

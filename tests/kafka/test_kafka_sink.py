@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from kafka_kit import assigned, polled, rebalances, wait_for
 
 from orchestrator.codec.envelope import Record
@@ -137,6 +137,18 @@ def test_an_early_claim_that_fails_is_told_when_the_id_is_needed(topic_prefix):
     )
     sink.init_soon()
     with pytest.raises(Doubtful):
+        sink.init()
+    sink.close()
+
+
+def test_an_early_claim_that_the_library_refuses_is_told_too(topic_prefix):
+    sink = TransactionalSink(
+        KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+        f"{topic_prefix}-000",
+        TransactionSettings(compression="nonsense"),
+    )
+    sink.init_soon()
+    with pytest.raises(KafkaException):
         sink.init()
     sink.close()
 
