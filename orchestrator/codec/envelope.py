@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from orchestrator.core.tuples import constructor
+
 
 class Origin(NamedTuple):
     """Where a record lies: the proof of its cause. A partition's cursor counts in these."""
@@ -31,3 +33,9 @@ class Record(NamedTuple):
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+new_origin = constructor(Origin)
+new_envelope = constructor(Envelope)
+new_record = constructor(Record)
+"""The three, made quicker: for those who make one of each record that comes or goes."""

@@ -21,6 +21,7 @@ from orchestrator.codec.records import Reply, StepCommand
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import ReplyOutcome
 from orchestrator.core.ids import ID_LENGTH_MAX, is_id
+from orchestrator.core.tuples import constructor
 from orchestrator.errors import DecodeError
 
 _KNOWN_COUNT_MAX = 1_024
@@ -29,6 +30,7 @@ _INT_MAX = (1 << 31) - 1
 _SHORT_BYTES = 64
 """A length from here on takes two bytes."""
 _TYPES = primitives("strict")
+_step_command = constructor(StepCommand)
 _SUCCEEDED = int(ReplyOutcome.SUCCEEDED)
 _SUCCESS = READY[_SUCCEEDED] + READY[0]
 """Outcome and text of a reply of success."""
@@ -105,8 +107,9 @@ class StepReader:
             return None
         _, _, name, direction, attempt, _, kind, topic, _, _ = fields
         text, payload = effect.decode(), value[at:]
-        parts = (text, saga, name, direction, attempt, due_ms, kind, topic, partition, payload)
-        return tuple.__new__(StepCommand, parts)
+        return _step_command(
+            text, saga, name, direction, attempt, due_ms, kind, topic, partition, payload
+        )
 
     def _learn(self, command: StepCommand) -> None:
         if len(self._known) >= _KNOWN_COUNT_MAX:

@@ -10,7 +10,7 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from orchestrator.codec.envelope import Envelope, Origin
+from orchestrator.codec.envelope import Envelope, new_envelope, new_origin
 from orchestrator.errors import Doubtful, Fenced, Retriable
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import (
@@ -292,18 +292,13 @@ def envelopes(messages: list[Any]) -> list[Envelope]:
 
     Typed `Any`, as the library's stubs allow None in places where only errors have it.
     """
-    new = tuple.__new__
-    # `new` is what a NamedTuple's own call comes to, without a function of Python's around it.
     return [
-        new(
-            Envelope,
-            (
-                new(Origin, (message.topic(), message.partition(), message.offset())),
-                message.key(),
-                message.value(),
-                tuple(message.headers() or ()),
-                message.timestamp()[1],
-            ),
+        new_envelope(
+            new_origin(message.topic(), message.partition(), message.offset()),
+            message.key(),
+            message.value(),
+            tuple(message.headers() or ()),
+            message.timestamp()[1],
         )
         for message in messages
     ]

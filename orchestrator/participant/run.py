@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from orchestrator.core.commands import ReplyOutcome
+from orchestrator.core.tuples import constructor
 from orchestrator.guard import CAUGHT, Raised, call, raised_by
 from orchestrator.observability.lean import structlog
 from orchestrator.participant.handler import Binding, Operation, RetryLater
@@ -16,7 +17,6 @@ _log = structlog.get_logger()
 TEXT_LENGTH_MAX = 500
 """Characters of a text that travels to the saga's timeline; the rest is in this process's log."""
 RETRY = int(ReplyOutcome.RETRY)
-_new = tuple.__new__  # what the call of a NamedTuple comes to, in a quarter of its time
 
 
 class Payloads(Protocol):
@@ -42,6 +42,9 @@ class Answer(NamedTuple):
     """Given from the ledger; no handler ran."""
     clean: bool = False
     """With RETRY: the handler says that it has done nothing."""
+
+
+_answer = constructor(Answer)
 
 
 class _Kind(NamedTuple):
@@ -117,7 +120,7 @@ class Runner:
         if len(payload) > self.payload_bytes_max:
             text = f"the handler's answer has {len(payload)} bytes, max {self.payload_bytes_max}"
             return self._fault(task, text)
-        return _new(Answer, (outcome, payload, text, False, False))
+        return _answer(outcome, payload, text)
 
     def _meet(self, ready: _Ready, value: object) -> _Kind | str:
         """Say what a value of a new class means, or what is wrong with it."""

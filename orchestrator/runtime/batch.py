@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestrator import guard
-from orchestrator.codec.envelope import Envelope, Origin, Record
+from orchestrator.codec.envelope import Envelope, Origin, Record, new_record
 from orchestrator.codec.keys import REROUTED
 from orchestrator.codec.limits import Limits
 from orchestrator.codec.records import Cause, Outcome, StepCommand, Transition
@@ -42,8 +42,8 @@ from orchestrator.runtime.shard import Change, Shard
 from orchestrator.runtime.stages import Laps
 from orchestrator.topics import Topics
 
-_record, _change = constructor(Record), constructor(Change)
 _transition, _step_command = constructor(Transition), constructor(StepCommand)
+_change = constructor(Change)
 _SENDS = frozenset({StepRequested, CompensationRequested})
 _ALERTS: dict[type[Event], str] = {
     StepStuck: "saga_stuck",
@@ -263,13 +263,13 @@ class Interpreter:
     ) -> list[Record]:
         partition, key = shard.partition, transition.saga.encode()
         value = self._codec.encode_transition(transition)
-        records = [_record(self._events, partition, key, value)]
+        records = [new_record(self._events, partition, key, value)]
         for effect in caused:
             if isinstance(effect, SendCommand):
                 records.append(self._step_command(partition, key, effect, traceparent))
             else:
                 value = self._codec.encode_outcome(_outcome(effect, transition.at_ms))
-                records.append(_record(self._outcomes, partition, key, value))
+                records.append(new_record(self._outcomes, partition, key, value))
         return records
 
     def _too_large(self, records: Sequence[Record], change: Change) -> Refusal | None:
@@ -302,7 +302,7 @@ class Interpreter:
         # With as many partitions as shards, a saga's partition is its shard: no need to hash.
         same = partitions == self._partitions
         partition = shard if same else partition_of(key, partitions)
-        return _record(topic, partition, key, self._codec.encode_step_command(command), headers)
+        return new_record(topic, partition, key, self._codec.encode_step_command(command), headers)
 
 
 def _add(

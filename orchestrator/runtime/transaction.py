@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.codec.envelope import Record
+from orchestrator.codec.envelope import Record, new_record
 from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.tuples import constructor
 from orchestrator.errors import MustAbort
 from orchestrator.kafka.base import GroupMetadata, Position, Sink, TopicPartition
 from orchestrator.runtime.batch import Outbox
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.shard import Shard
 from orchestrator.topics import Topics
-
-_record = constructor(Record)
 
 
 class Sealed:
@@ -154,7 +151,7 @@ class Transactor:
 def snapshots(outbox: Outbox, changelog: str) -> list[Record]:
     """The changelog records of a transaction: one for each saga that it changes."""
     return [
-        _record(changelog, partition, SNAPSHOT_KEY + saga_id.encode(), change.snapshot)
+        new_record(changelog, partition, SNAPSHOT_KEY + saga_id.encode(), change.snapshot)
         for partition, shard in outbox.shards.items()
         for saga_id, change in shard.overlay.items()
     ]
