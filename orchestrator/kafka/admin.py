@@ -14,8 +14,8 @@ from confluent_kafka import KafkaError, KafkaException
 from orchestrator.errors import ConfigurationError, Unreachable
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import GroupMember, TopicPartition, TopicSpec, TopicState
+from orchestrator.kafka.ear import LOGGER
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER
 
 _admin: Any = confluent_kafka.admin
 """The library does not declare what it documents as exported, so its types are of no use here."""

@@ -14,8 +14,9 @@ from orchestrator.codec.envelope import Envelope
 from orchestrator.errors import ConfigurationError, StateError
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import FaultKind, Position, ReadFault, Tailed, TopicPartition
+from orchestrator.kafka.ear import LOGGER
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, read_fault, take
+from orchestrator.kafka.source import consumer_config, envelopes, read_fault, take
 
 _BATCH_COUNT = 1_000
 _WAIT_S = 0.1

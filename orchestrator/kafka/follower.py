@@ -8,8 +8,9 @@ import confluent_kafka
 from confluent_kafka import OFFSET_END, Consumer
 
 from orchestrator.codec.envelope import Envelope
+from orchestrator.kafka.ear import LOGGER
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER, consumer_config, envelopes, take
+from orchestrator.kafka.source import consumer_config, envelopes, take
 
 
 class Follower:

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from orchestrator.codec.envelope import Origin, Record
 from orchestrator.errors import OrchestratorError, Retriable
 from orchestrator.kafka import errors
+from orchestrator.kafka.ear import LOGGER
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER
 
 Acknowledged = Callable[[Record, Origin], None]
 """Called for each record that brokers have, with its place; in the order of each partition."""

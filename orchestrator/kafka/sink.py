@@ -23,8 +23,8 @@ from orchestrator.errors import Doubtful, MustAbort, OrchestratorError, Retriabl
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import GroupMetadata, Position, TopicPartition
 from orchestrator.kafka.bounded import Bounded
+from orchestrator.kafka.ear import LOGGER, Ear
 from orchestrator.kafka.settings import KafkaSettings
-from orchestrator.kafka.source import LOGGER
 
 _DOUBTFUL_LINES = frozenset({"FAIL", "ERROR", "REQTMOUT", "TXNERR", "PROTOERR"})
 """Facilities of log lines that tell of a lost connection or a request without an answer."""
@@ -82,7 +82,7 @@ class TransactionalSink:
         self._bounded = Bounded("sending input positions")
         self._open = False
         self._troubles: list[str] = []
-        self._ear = Ear()
+        self._ear = Ear(_is_doubtful)
         self._offsets: dict[TopicPartition, int] = {}
 
     def init(self) -> None:
@@ -226,7 +226,7 @@ class TransactionalSink:
                 return
 
     def _claim(self) -> Producer:
-        self._ear = Ear()
+        self._ear = Ear(_is_doubtful)
         hear = {"error_cb": self._on_error, "logger": self._ear}
         return claim(self._config | hear, 4 * self._budget_s)
 
@@ -250,24 +250,15 @@ class TransactionalSink:
             self._offsets[pair] = message.offset()
 
 
-class Ear:
-    """Hears what the client library logs: a lost connection is reported nowhere else.
+def _is_doubtful(line: str) -> bool:
+    """Whether a line of the library's log tells of a request that may have been repeated.
 
-    A request that was on its way when the connection broke is repeated on a new one, in silence.
+    One that was on its way when the connection broke is repeated on a new one, in silence: the lost
+    connection is reported nowhere else.
     """
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        """Lines that mean doubt."""
-
-    def log(self, level: int, text: str, *arguments: object) -> None:
-        """Take one line: `FACILITY [thread]: message`. The signature is the library's."""
-        LOGGER.log(level, text, *arguments)
-        line = text % arguments if arguments else text
-        facility = line.split(" ", 1)[0]
-        # A connection that could not be made was carrying nothing; a broker may be down for hours.
-        if facility in _DOUBTFUL_LINES and (facility != "FAIL" or _WAS_UP in line):
-            self.heard.append(line)
+    facility = line.split(" ", 1)[0]
+    # A connection that could not be made was carrying nothing; a broker may be down for hours.
+    return facility in _DOUBTFUL_LINES and (facility != "FAIL" or _WAS_UP in line)
 
 
 def fence(settings: KafkaSettings, transactional_id: str, timeout_s: float = 10.0) -> None:

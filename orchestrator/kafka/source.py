@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,11 +24,8 @@ from orchestrator.kafka.base import (
     TopicPartition,
 )
 from orchestrator.kafka.bounded import Bounded
+from orchestrator.kafka.ear import LOGGER, Ear
 from orchestrator.kafka.settings import KafkaSettings
-
-LOGGER = logging.getLogger("orchestrator.kafka")
-"""Where the client library's own words go: nowhere, unless the program listens."""
-LOGGER.addHandler(logging.NullHandler())
 
 _METADATA_PREFIX = b"CGMDv2:"
 _GENERATION = struct.Struct("<i")
@@ -61,17 +57,9 @@ def consumer_config(settings: KafkaSettings) -> dict[str, object]:
     }
 
 
-class _Ear:
-    """Hears what the client library logs: that it gave its session up is reported nowhere else."""
-
-    def __init__(self) -> None:
-        self.gave_up = False
-
-    def log(self, level: int, text: str, *arguments: object) -> None:
-        """Take one line: `FACILITY [thread]: message`. The signature is the library's."""
-        LOGGER.log(level, text, *arguments)
-        line = text % arguments if arguments else text
-        self.gave_up = self.gave_up or line.startswith("SESSTMOUT")
+def _gives_up(line: str) -> bool:
+    """Whether a line of the library's log says that it gives its session up: nothing else does."""
+    return line.startswith("SESSTMOUT")
 
 
 class KafkaSource:
@@ -118,7 +106,7 @@ class KafkaSource:
             "max.poll.interval.ms": max(poll_interval_ms_max, session_timeout_ms),
             "error_cb": self._on_error,
         }
-        self._ear = _Ear()
+        self._ear = Ear(_gives_up)
         self._consumer = self._join()
 
     def poll_batch(self, count_max: int, timeout_s: float) -> Polled:
@@ -231,11 +219,11 @@ class KafkaSource:
     def _join_anew(self, fatal: KafkaError) -> None:
         """Be a new member if the library gave the old one up. Raises Fenced if it did not."""
         self._consumer.poll(0)  # what it has still to say
-        if not self._ear.gave_up:
+        if not self._ear.heard:
             raise Fenced(f"reading as a group member: {errors.describe(fatal)}")
         self._consumer.close()
         self._rebalances, self._faults, self._fatal = [], [], None
-        self._membership, self._ear = _NOBODY, _Ear()
+        self._membership, self._ear = _NOBODY, Ear(_gives_up)
         self._consumer = self._join()
 
     # The group's callbacks run inside `poll_batch`. They only note what happened: an error that

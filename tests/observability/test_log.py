@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from orchestrator.kafka.source import LOGGER
+from orchestrator.kafka.ear import LOGGER
 from orchestrator.observability.log import Bounded, configure, get
 
 
