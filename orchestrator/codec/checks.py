@@ -45,14 +45,14 @@ def _one_of(what: str, value: object, allowed: frozenset[object]) -> None:
         )
 
 
-def _step_id(step: str) -> None:
-    if parse_effect_id(f"saga/{step}/do/1") is None:
-        raise refuse("bad_id", f"the step {step[:300]!r} is not spelled like one")
-
-
 @lru_cache(1_024)
 def _is_step(step: str, direction: str) -> bool:
     return parse_effect_id(f"saga/{step}/{direction}/1") is not None
+
+
+def _step_id(step: str) -> None:
+    if not _is_step(step, "do"):
+        raise refuse("bad_id", f"the step {step[:300]!r} is not spelled like one")
 
 
 def effect(text: str) -> EffectId:

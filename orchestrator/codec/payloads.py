@@ -89,18 +89,13 @@ class AvroPayloads:
 
         Raises DefinitionError.
         """
-        form = self._of(kind).form
-        if form is None:
-            return lambda value: self.encode(value, kind)
-        prefix, write = form.prefix, form.codec.write
+        encode_any = self._of(kind).encode
 
         def encode(value: Any) -> bytes:
-            out = [prefix]
             try:
-                write(value, out)
+                return encode_any(value)
             except WRITE_ERRORS:
                 return self.encode(value, kind)  # says what is wrong
-            return b"".join(out)
 
         return encode
 

@@ -98,9 +98,9 @@ def far_int(value: int) -> bytes:
 class Names:
     """Encodings of texts that recur, each computed when it is first asked for."""
 
-    def __init__(self, errors: str) -> None:
-        """As `str.encode` takes `errors`."""
-        self._errors = errors
+    def __init__(self, text: Codec) -> None:
+        """Encode by `text`."""
+        self._encode = text.encode
         self._known: dict[str, bytes] = {}
         self.known = self._known.get
         """Give the encoding of a text, or None. A look-up in a plain dict: what defines
@@ -108,17 +108,11 @@ class Names:
 
     def new(self, value: str) -> bytes:
         """Encode a text, and remember it. Raises AttributeError if it is none."""
-        text = value.encode("utf-8", self._errors)
-        encoded = _length(text) + text
+        encoded = self._encode(value)
         if len(self._known) >= _NAMES_COUNT_MAX:
             self._known.clear()
         self._known[value] = encoded
         return encoded
-
-
-def _length(part: bytes) -> bytes:
-    length = len(part)
-    return READY[length] if length < READY_COUNT else far_long(length)
 
 
 def write_long(value: int, out: list[bytes]) -> None:
@@ -222,7 +216,8 @@ def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
 def _write_bytes(value: bytes, out: list[bytes]) -> None:
     if type(value) is not bytes:
         raise TypeError(f"bytes are wanted, not {value!r}")
-    out += (_length(value), value)
+    write_long(len(value), out)
+    out.append(value)
 
 
 def _read_string(data: bytes, at: int) -> tuple[str, int]:
@@ -236,7 +231,8 @@ def _read_string(data: bytes, at: int) -> tuple[str, int]:
 def _text_writer(errors: str) -> Writer:
     def write(value: str, out: list[bytes]) -> None:
         text = value.encode("utf-8", errors)
-        out += (_length(text), text)
+        write_long(len(text), out)
+        out.append(text)
 
     return write
 

@@ -24,6 +24,7 @@ from orchestrator.codec.primitives import (
     far_long,
     no_boolean,
     no_items,
+    primitives,
 )
 
 _READ_PART = """
@@ -74,7 +75,7 @@ _PIECES = {
 OWN_TEXT_ERRORS = "replace"
 """Records of our own write text that is no Unicode with `?` in its place: what it came from is kept
 elsewhere, and must not be refused for it."""
-_OWN_NAMES = Names(OWN_TEXT_ERRORS)
+_OWN_NAMES = Names(primitives(OWN_TEXT_ERRORS)["string"])
 
 
 def mistyped(value: object, wanted: type) -> NoReturn:
