@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from kafka_kit import Cluster, assigned, polled, rebalances, records
+from kafka_kit import Cluster, assigned, polled, rebalances, records, wait_for
 
 from orchestrator.codec.envelope import Record
-from orchestrator.errors import ConfigurationError, Doubtful, MustAbort, Retriable
+from orchestrator.errors import ConfigurationError, Doubtful, MustAbort, Retriable, Unreachable
 from orchestrator.kafka.base import FaultKind, Lost, Position, TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.plain import PlainProducer
@@ -43,6 +43,14 @@ def hung_for(mortal, seconds):
     with subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {pid}"]) as waker:
         yield
         waker.wait()
+
+
+def is_well(cluster):
+    """Whether the broker can make a topic, and so knows its controller."""
+    try:
+        return cluster.topic("after")
+    except Unreachable:
+        return False
 
 
 def committed_values(cluster, topic):
@@ -79,6 +87,7 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(cluster, mortal):
         source.store([Position(topic, 0, 4)])
         source.close()
         assert broker.status() == psutil.STATUS_STOPPED
+    wait_for(lambda: is_well(cluster), 60)  # its controller had given it up
 
 
 def test_no_call_outlives_its_budget_when_the_broker_is_dead(cluster, mortal):
