@@ -41,7 +41,7 @@ class Own(NamedTuple):
     """What is known of the engine's own records."""
 
     unique: frozenset[str]
-    """Fields whose texts never recur. All others are names, and their encodings remembered."""
+    """Fields whose texts and numbers never recur. The encodings of all others are remembered."""
 
 
 class Shape(NamedTuple):
@@ -59,6 +59,8 @@ class Shape(NamedTuple):
 
 
 _Json: TypeAlias = Mapping[str, Any]
+
+_RECURRING = {"string": "name", "long": "number"}
 
 _PYTHON_TYPES: dict[object, type] = {
     "null": type(None),
@@ -145,15 +147,18 @@ class _Compiler:
         if sum(map(_count, fields)) <= _IN_PLACE_COUNT_MAX and not (shape and shape.parts):
             self._records[name] = record
         is_own = self._own is not None
-        write = straight.writer(record, own=is_own)
+        title = name.rpartition(".")[2]
+        write = straight.writer(record, title, own=is_own)
         if shape is not None and shape.parts:
             writers = {
-                kind: straight.writer(record, own=is_own, layout=_layout(parts, fields))
+                kind: straight.writer(
+                    record, f"{title} {kind.__name__}", own=is_own, layout=_layout(parts, fields)
+                )
                 for kind, parts in shape.parts.items()
             }
             self._items[name] = straight.Items(write, writers)
             write = _by_class(writers, write)
-        return Codec(straight.reader(record), write)
+        return Codec(straight.reader(record, title), write)
 
     def _field(self, name: str, schema: object) -> straight.Field:
         if self._own is not None and isinstance(schema, dict) and schema["type"] == "array":
@@ -165,8 +170,9 @@ class _Compiler:
             return straight.Field("other", codec, self._records.get(_name(schema)))
         if isinstance(schema, str) and schema in self._records:
             return straight.Field("other", codec, self._records[schema])
-        if schema == "string" and self._own is not None and name not in self._own.unique:
-            return straight.Field("name", codec)
+        is_recurring = self._own is not None and name not in self._own.unique
+        if is_recurring and isinstance(schema, str) and schema in _RECURRING:
+            return straight.Field(_RECURRING[schema], codec)
         return straight.Field(schema if isinstance(schema, str) else "other", codec)
 
     def _union(self, schema: list[object]) -> Codec:

@@ -43,7 +43,7 @@ def check(envelope: Envelope, limits: Limits = DEFAULT_LIMITS) -> None:
         LimitExceeded: `oversize_value`, `oversize_key`, `too_many_headers`, `oversize_header`.
         DecodeError: `missing_value`, `missing_key`, `bad_header`.
     """
-    value, key = envelope.value, envelope.key
+    _, key, value, headers, _ = envelope
     if value is None:
         raise refuse("missing_value", "the record has no value")
     if len(value) > limits.value_bytes_max:
@@ -52,8 +52,8 @@ def check(envelope: Envelope, limits: Limits = DEFAULT_LIMITS) -> None:
         raise refuse("missing_key", "the record has no key; it must be the saga id")
     if len(key) > limits.key_bytes_max:
         raise refuse("oversize_key", f"{len(key)} bytes, at most {limits.key_bytes_max}")
-    if envelope.headers:
-        _check_headers(envelope.headers, limits)
+    if headers:
+        _check_headers(headers, limits)
 
 
 def _check_headers(headers: tuple[tuple[str, bytes | None], ...], limits: Limits) -> None:

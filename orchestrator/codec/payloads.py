@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from orchestrator.codec import json, lint
-from orchestrator.codec.avro import PREFIX_BYTES, Schema
+from orchestrator.codec.avro import Schema
 from orchestrator.codec.binary import compile_schema
 from orchestrator.codec.derive import may_refuse, schema_of, shapes_of
-from orchestrator.codec.forms import Decoder, Form, Writers
+from orchestrator.codec.forms import Decoder, Form, Writers, quick_decoder
 from orchestrator.codec.kinds import Problem, Record, holds_many, kind_of
 from orchestrator.codec.plain import from_plain, to_plain
 from orchestrator.codec.primitives import READ_ERRORS, WRITE_ERRORS, Codec
@@ -26,14 +26,12 @@ _JSON_BEGINS = b"{ \t\r\n"
 
 
 class _Compiled(NamedTuple):
+    """What can be done with values of one type."""
+
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
-    form: Form | None = None
-    """Of payloads, whose bytes carry a prefix."""
-    bare: Codec | None = None
-    """Reads payloads without making objects of them; None if their classes have a say."""
-    one_form: bool = False
-    """Whether a value has only one encoding: what is read would be written just so."""
+    vet: Callable[[bytes], bytes]
+    accept: Callable[[bytes], bytes]
 
 
 class AvroPayloads:
@@ -104,23 +102,7 @@ class AvroPayloads:
 
         Raises DefinitionError.
         """
-        compiled = self._of(kind)
-        form, decode_any = compiled.form, compiled.decode
-        if form is None:
-            return decode_any
-        prefix, read = form.schema.prefix, form.codec.read
-
-        def decode(data: bytes) -> Any:
-            if data.startswith(prefix):
-                try:
-                    value, end = read(data, PREFIX_BYTES)
-                except READ_ERRORS:
-                    value, end = None, -1
-                if end == len(data):
-                    return value
-            return decode_any(data)  # also says what is wrong
-
-        return decode
+        return self._of(kind).decode
 
     def accept(self, data: bytes, kind: Any, /) -> bytes:
         """Turn what a stranger sent as a payload into the bytes that `encode` would give.
@@ -131,21 +113,15 @@ class AvroPayloads:
         Raises:
             DecodeError: As `decode`; `malformed_payload` for JSON of another type.
         """
-        if self._of(kind).one_form:
-            return self.vet(data, kind)
-        return self.encode(self.read(data, kind), kind)
+        return self._of(kind).accept(data)
 
-    def vet(self, data: bytes, kind: Any, /) -> bytes:
-        """Do as `accept`, but leave bytes that decode by the present schema as they are: cheaper."""
-        compiled = self._of(kind)
-        form, bare = compiled.form, compiled.bare
-        if form is not None and data.startswith(form.prefix):
-            if bare is None:
-                self.decode(data, kind)
-            else:
-                bare.decode(data, len(form.prefix))
-            return data
-        return self.encode(self.read(data, kind), kind)
+    def acceptor(self, kind: Any, /) -> Callable[[bytes], bytes]:
+        """Give `accept` for one type. Raises DefinitionError."""
+        return self._of(kind).accept
+
+    def vetter(self, kind: Any, /) -> Callable[[bytes], bytes]:
+        """Do as `acceptor`, but leave bytes that decode by the present schema as they are: cheaper."""
+        return self._of(kind).vet
 
     def read(self, data: bytes, kind: Any, /) -> Any:
         """Decode a value that may also be JSON. Raises as `accept`."""
@@ -172,14 +148,39 @@ class AvroPayloads:
             raise DefinitionError(tuple(Problem(name, text) for text in problems))
         schema = Schema(document)
         codec = compile_schema(schema.parsed, shapes_of(kind))
+
+        def rewrite(data: bytes) -> bytes:
+            return self.encode(self.read(data, kind), kind)
+
         if not isinstance(kind_of(kind), Record):
-            return _Compiled(codec.encode, codec.decode)
+            return _Compiled(codec.encode, codec.decode, rewrite, rewrite)
         form = Form(schema, codec)
         self._writers.publish(form)
-        bare = None if may_refuse(kind) else compile_schema(schema.parsed)
-        decode = Decoder({form: _itself}, self._writers)
-        one_form = bare is not None and not holds_many(kind)
-        return _Compiled(form.encode, decode, form, bare, one_form)
+        decode = quick_decoder(form, _itself, Decoder({form: _itself}, self._writers))
+        if may_refuse(kind):
+            return _Compiled(form.encode, decode, _vetter(form.prefix, codec, rewrite), rewrite)
+        # To be read, it need not be made an object of: its class has no say.
+        vet = _vetter(form.prefix, compile_schema(schema.parsed), rewrite)
+        # With one encoding for each value, what is read would be written just so.
+        return _Compiled(form.encode, decode, vet, rewrite if holds_many(kind) else vet)
+
+
+def _vetter(
+    prefix: bytes, codec: Codec, other: Callable[[bytes], bytes]
+) -> Callable[[bytes], bytes]:
+    read, start = codec.read, len(prefix)
+
+    def vet(data: bytes) -> bytes:
+        if data.startswith(prefix):
+            try:
+                _, end = read(data, start)
+            except READ_ERRORS:
+                return other(data)  # which says what is wrong
+            if end == len(data):
+                return data
+        return other(data)
+
+    return vet
 
 
 def _itself(value: Any) -> Any:

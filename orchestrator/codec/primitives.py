@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from orchestrator.codec.refusals import refuse
 
@@ -19,6 +19,8 @@ Reader: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
 """Bytes and a position in; the value and the position after it out."""
 Writer: TypeAlias = Callable[[Any, list[bytes]], None]
 """Appends the encoding of a value. Raises one of `WRITE_ERRORS` for a value of another type."""
+
+V = TypeVar("V")
 
 READ_ERRORS = (IndexError, UnicodeDecodeError, struct.error)
 WRITE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, struct.error)
@@ -61,6 +63,11 @@ class Codec(NamedTuple):
 
 def _varint(value: int) -> bytes:
     rest = value << 1 if value >= 0 else ~(value << 1)
+    if 0x4000 <= rest < 0x10000000:  # most offsets, without the loop
+        low, middle = rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80
+        if rest < 0x200000:
+            return bytes((low, middle, rest >> 14))
+        return bytes((low, middle, rest >> 14 & 0x7F | 0x80, rest >> 21))
     out = bytearray()
     while rest > 0x7F:
         out.append(rest & 0x7F | 0x80)
@@ -72,16 +79,12 @@ def _varint(value: int) -> bytes:
 READY_COUNT = 4_096
 READY = tuple(_varint(value) for value in range(READY_COUNT))
 """Most numbers and lengths are small: looked up, not computed."""
-_NAMES_COUNT_MAX = 16_384
-"""Names that are remembered; when there are more, it begins anew."""
+_RECURRING_COUNT_MAX = 16_384
+"""Values that are remembered; when there are more, it begins anew."""
 
 
-@lru_cache(maxsize=8_192, typed=True)
 def far_long(value: int) -> bytes:
-    """Encode a number of 64 bits that is not in `READY`. Raises ValueError if it has more.
-
-    Cached: a time is written into event, command and snapshot, one after the other.
-    """
+    """Encode a number of 64 bits that is not in `READY`. Raises ValueError if it has more."""
     if not _LONG_MIN <= value <= _LONG_MAX:
         raise ValueError(f"{value} does not fit 64 bits")
     return _varint(value)
@@ -95,21 +98,21 @@ def far_int(value: int) -> bytes:
     return _varint(value)
 
 
-class Names:
-    """Encodings of texts that recur, each computed when it is first asked for."""
+class Recurring(Generic[V]):
+    """Encodings of values that recur, each computed when it is first asked for."""
 
-    def __init__(self, text: Codec) -> None:
-        """Encode by `text`."""
-        self._encode = text.encode
-        self._known: dict[str, bytes] = {}
+    def __init__(self, encode: Callable[[V], bytes]) -> None:
+        """Compute them by `encode`."""
+        self._encode = encode
+        self._known: dict[V, bytes] = {}
         self.known = self._known.get
-        """Give the encoding of a text, or None. A look-up in a plain dict: what defines
-        `__missing__` costs four times as much."""
+        """Give the encoding of a value, or None. A look-up in a plain dict: what defines
+        `__missing__` costs four times as much, and `lru_cache` six times."""
 
-    def new(self, value: str) -> bytes:
-        """Encode a text, and remember it. Raises AttributeError if it is none."""
+    def new(self, value: V) -> bytes:
+        """Encode a value, and remember it. Raises one of `WRITE_ERRORS` if it is of another type."""
         encoded = self._encode(value)
-        if len(self._known) >= _NAMES_COUNT_MAX:
+        if len(self._known) >= _RECURRING_COUNT_MAX:
             self._known.clear()
         self._known[value] = encoded
         return encoded

@@ -60,13 +60,8 @@ def pack_state(state: SagaState) -> tuple[Any, ...]:
         bytes(state.decisions),
         state.faults,
         bytes([step[0] for step in steps]),
-        tuple(
-            [
-                (place, *step[1:])
-                for place, step in enumerate(steps)
-                if step is not BARE[step[0]] and step != BARE[step[0]]
-            ]
-        ),
+        # What a bare step has beside its status is all zero or empty.
+        tuple([(place, *rest) for place, step in enumerate(steps) if any(rest := step[1:])]),
     )
 
 

@@ -18,7 +18,7 @@ from orchestrator.codec.primitives import (
     READY,
     TRUE,
     Codec,
-    Names,
+    Recurring,
     Writer,
     far_int,
     far_long,
@@ -49,7 +49,7 @@ _READ = {
     v{i}, at = r{i}(data, at)""",
 }
 _READ["int"] = _READ["long"]
-_READ["name"] = _READ["string"]
+_READ["name"], _READ["number"] = _READ["string"], _READ["long"]
 """For each kind, how field number i is read. An end past the bytes needs no check here: positions
 only grow, so the next read, or the check of the whole, finds out."""
 
@@ -64,8 +64,9 @@ _LENGTH = "ready[n] if (n := len({x}{i})) < ready_count else far_long(n)"
 _PIECES = {
     "string": (_LENGTH.replace("{x}", "t"), "t{i}"),
     "bytes": (_LENGTH.replace("{x}", "v"), "v{i}"),
-    "name": ("known(v{i}) or new_name(v{i})",),
+    "name": ("name(v{i}) or new_name(v{i})",),
     "long": (_NUMBER.replace("{far}", "far_long"),),
+    "number": ("number(v{i}) or new_number(v{i})",),
     "int": (_NUMBER.replace("{far}", "far_int"),),
     "boolean": ("true if v{i} is True else false if v{i} is False else wrong(v{i})",),
 }
@@ -75,7 +76,10 @@ _PIECES = {
 OWN_TEXT_ERRORS = "replace"
 """Records of our own write text that is no Unicode with `?` in its place: what it came from is kept
 elsewhere, and must not be refused for it."""
-_OWN_NAMES = Names(primitives(OWN_TEXT_ERRORS)["string"])
+_NAMED = Recurring[str](primitives(OWN_TEXT_ERRORS)["string"].encode)
+_NUMBERS = Recurring[int](primitives(OWN_TEXT_ERRORS)["long"].encode)
+"""Few are large, and those are times: one is written into events, command, snapshot, one after the
+other, and into each later snapshot again."""
 
 
 def mistyped(value: object, wanted: type) -> NoReturn:
@@ -88,8 +92,10 @@ _NAMES: Mapping[str, Any] = {
     "ready_count": len(READY),
     "far_long": far_long,
     "far_int": far_int,
-    "known": _OWN_NAMES.known,
-    "new_name": _OWN_NAMES.new,
+    "name": _NAMED.known,
+    "new_name": _NAMED.new,
+    "number": _NUMBERS.known,
+    "new_number": _NUMBERS.new,
     "items_max": ITEMS_MAX,
     "no_items": no_items,
     "near": _NEAR,
@@ -114,8 +120,8 @@ class Field(NamedTuple):
     """A field of a record."""
 
     kind: str
-    """Its Avro type, if that is a primitive one, otherwise `other`; `name`: a string of our own that
-    recurs."""
+    """Its Avro type, if that is a primitive one, otherwise `other`; `name`, `number`: a string, a long
+    of our own that recurs."""
     codec: Codec
     record: Fields | None = None
     """What it is made of, if it is a record that can be written out in place."""
@@ -156,12 +162,12 @@ _Piece: TypeAlias = str | bytes
 """An expression, or bytes that are known beforehand."""
 
 
-def reader(record: Fields) -> Callable[[bytes, int], Any]:
+def reader(record: Fields, title: str) -> Callable[[bytes, int], Any]:
     """Write a reader: bytes and a position in; the value and the position after it out."""
     names = dict(_NAMES)
     body = "".join(_reading(record, "", names))
     source = f"def function(data, at):{body}\n    return v, at\n"
-    made: Callable[[bytes, int], Any] = _function(source, names)
+    made: Callable[[bytes, int], Any] = _function(f"read {title}", source, names)
     return made
 
 
@@ -188,12 +194,13 @@ def _reading(record: Fields, path: str, names: dict[str, Any]) -> Iterator[str]:
 
 
 def writer(
-    record: Fields, *, own: bool, layout: Layout | None = None
+    record: Fields, title: str, *, own: bool, layout: Layout | None = None
 ) -> Callable[[Any, list[bytes]], None]:
     """Write a writer: it appends a value's encoding to a list.
 
     Args:
         record: What is written.
+        title: What the writer is called in a profile.
         own: Whether it is one of the engine's own.
         layout: Of values that have some of the fields, and are tuples.
     """
@@ -202,7 +209,7 @@ def writer(
     writing.record(record, "", layout)
     writing.flush()
     source = f"def function(v, out):\n{''.join(writing.lines)}"
-    made: Callable[[Any, list[bytes]], None] = _function(source, writing.names)
+    made: Callable[[Any, list[bytes]], None] = _function(f"write {title}", source, writing.names)
     return made
 
 
@@ -285,7 +292,8 @@ class _Writing:
         self._pieces.append(FALSE)
 
 
-def _function(source: str, names: Mapping[str, Any]) -> Any:
+def _function(title: str, source: str, names: Mapping[str, Any]) -> Any:
+    # The title is what a profile and a stack trace show in place of a file's name.
     scope = dict(names)
-    exec(source, scope)  # noqa: S102  # of this file's own templates only, see above
+    exec(compile(source, f"<{title}>", "exec"), scope)  # noqa: S102  # of the templates above only
     return scope["function"]

@@ -10,7 +10,7 @@ from orchestrator.codec.avro import engine_schemas
 from orchestrator.codec.binary import Own, Shape, compile_schema
 from orchestrator.codec.due import timers_in
 from orchestrator.codec.envelope import Origin
-from orchestrator.codec.forms import Check, Decoder, Form, Writers
+from orchestrator.codec.forms import Check, Decoder, Form, Writers, quick_decoder
 from orchestrator.codec.records import (
     Cause,
     Cursor,
@@ -46,8 +46,9 @@ PRIVATE = frozenset({"Snapshot", "Cursor"})
 """Records that only workers write and read: they are never in a registry."""
 
 _JSON_BEGINS = b"{ \t\r\n"
-_SENT = Own(unique=frozenset({"effect", "text"}))
-_OWN = {"DeadLetter": Own(unique=frozenset({"text", "name"}))}  # a stranger's headers have names
+_SENT = Own(unique=frozenset({"effect", "text", "offset", "transaction"}))
+# A stranger's headers have names, and its records times.
+_OWN = {"DeadLetter": Own(unique=frozenset({"text", "name", "offset", "timestamp_ms"}))}
 
 
 def _plain(kind: type[Any]) -> Shape:
@@ -110,14 +111,14 @@ class RecordCodec:
         for name in form.keys() - PRIVATE:
             writers.publish(form[name])
 
-        def decoder(name: str, check: Check) -> Decoder:
-            return Decoder({form[name]: check}, writers)
+        def decoder(name: str, check: Check) -> Check:
+            return quick_decoder(form[name], check, Decoder({form[name]: check}, writers))
 
         self._form = form
         self._snapshot_prefix = form["Snapshot"].schema.prefix
-        self._commands = Decoder(
-            {form[kind.__name__]: check for kind, check in _COMMAND_CHECKS.items()}, writers
-        )
+        commands = {form[kind.__name__]: check for kind, check in _COMMAND_CHECKS.items()}
+        starts = form["StartSaga"]
+        self._commands = quick_decoder(starts, commands[starts], Decoder(commands, writers))
         self._step_commands = decoder("StepCommand", checks.step_command)
         self._replies = decoder("Reply", checks.reply)
         self._transitions = decoder("Transition", checks.transition)

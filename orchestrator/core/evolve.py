@@ -128,36 +128,19 @@ def _with_step(state: SagaState, index: int, step: StepState) -> SagaState:
 
 
 def _requested(step: StepState, event: StepRequested, status: StepStatus) -> StepState:
+    _, attempt, due_ms, command, _ = event
+    _, _, attempts_before, doubtful, _, command_before, result = step
     # Only the first sending carries the command: an empty one may be a command all the same.
-    command = event.command if event.attempt == 1 else step.command
-    return _new(
-        StepState,
-        (
-            status,
-            event.attempt,
-            step.attempts_before,
-            step.doubtful,
-            event.due_ms,
-            command,
-            step.result,
-        ),
-    )
+    if attempt != 1:
+        command = command_before
+    return _new(StepState, (status, attempt, attempts_before, doubtful, due_ms, command, result))
 
 
 def _succeeded(step: StepState, event: StepSucceeded, status: StepStatus) -> StepState:
-    command = step.command if event.keep_command else b""
-    return _new(
-        StepState,
-        (
-            status,
-            step.attempt,
-            step.attempts_before,
-            step.doubtful,
-            0,
-            command,
-            event.result,
-        ),
-    )
+    _, _, keep_command, result = event
+    _, attempt, attempts_before, doubtful, _, command, _ = step
+    kept = command if keep_command else b""
+    return _new(StepState, (status, attempt, attempts_before, doubtful, 0, kept, result))
 
 
 def _failed(step: StepState, _: StepFailed, status: StepStatus) -> StepState:

@@ -37,17 +37,19 @@ def effects(definition: Definition, decision: Decision) -> tuple[Effect, ...]:
 
 
 def _send(definition: Definition, state: SagaState, event: StepRequested) -> SendCommand:
-    step = definition.steps[event.step]
+    # From the second attempt on the event has no command, but the state has.
+    index, attempt, due_ms, _, step_id = event
+    step, saga_id = definition.steps[index], state.saga_id
     return _send_command(
-        f"{state.saga_id}/{event.step_id}/do/{event.attempt}",
-        state.saga_id,
-        event.step_id,
+        f"{saga_id}/{step_id}/do/{attempt}",
+        saga_id,
+        step_id,
         _DO,
-        event.attempt,
-        event.due_ms,
+        attempt,
+        due_ms,
         step.participant,
         step.command_type,
-        state.steps[event.step].command,
+        state.steps[index].command,
     )
 
 

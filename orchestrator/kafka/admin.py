@@ -23,7 +23,7 @@ _admin: Any = confluent_kafka.admin
 _ASKED_AGAIN_S = 1.0
 """After how long without an answer a partition's leader may be another."""
 _PAUSE_S = 0.02
-"""Before a leader that could not tell is asked again."""
+"""Before brokers that could not tell are asked again."""
 _LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
 
 
@@ -61,7 +61,10 @@ class KafkaAdmin:
         return {name: shapes[name][0] for name in names if name in shapes}
 
     def create(self, specs: Sequence[TopicSpec]) -> None:
-        """Create topics; one that exists already is no error."""
+        """Create topics, and wait until they can be used; one that exists already is no error.
+
+        Raises Unreachable if the brokers do not know of them after the time limit.
+        """
         if not specs:
             return
         futures = self._client.create_topics(
@@ -79,6 +82,16 @@ class KafkaAdmin:
         )
         for name, future in futures.items():
             self._answer(future, f"creating {name}", allowed=(KafkaError.TOPIC_ALREADY_EXISTS,))
+        self._await([spec.name for spec in specs])
+
+    def _await(self, names: Sequence[str]) -> None:
+        # The controller answers as soon as it has decided; brokers hear of it a moment later, and
+        # whoever asks one of them in between is told that there is no such topic.
+        until_s = time.monotonic() + self._timeout_s
+        while missing := sorted(set(names) - self._shapes().keys()):
+            if time.monotonic() > until_s:
+                raise Unreachable(f"created, but not known to the brokers yet: {missing}")
+            time.sleep(_PAUSE_S)
 
     def alter(self, name: str, config: Mapping[str, str]) -> None:
         """Set these values of a topic, and no others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from orchestrator import guard
@@ -21,13 +22,11 @@ from orchestrator.core.commands import StartSaga, TimerFired
 from orchestrator.core.decide import decide
 from orchestrator.core.effects import Effect, PublishOutcome, SendCommand
 from orchestrator.core.events import (
-    CompensationRequested,
+    EVENT_NUMBERS,
     CompensationStuck,
     DeadlinePassed,
     Event,
     NodeFaulted,
-    SagaEnded,
-    StepRequested,
     StepStuck,
 )
 from orchestrator.core.react import effects
@@ -44,13 +43,14 @@ from orchestrator.topics import Topics
 
 _transition, _step_command = constructor(Transition), constructor(StepCommand)
 _change = constructor(Change)
-_SENDS = frozenset({StepRequested, CompensationRequested})
 _ALERTS: dict[type[Event], str] = {
     StepStuck: "saga_stuck",
     CompensationStuck: "saga_stuck",
     NodeFaulted: "saga_faulted",
     DeadlinePassed: "deadline_passed",
 }
+_QUIET = frozenset(EVENT_NUMBERS) - _ALERTS.keys()
+"""Events that nobody need be told of: nearly all."""
 
 
 class Note(NamedTuple):
@@ -77,12 +77,13 @@ class Outbox:
     """Every input and timer decided on, in order."""
     notes: list[Note] = field(default_factory=list)
     dead_letters: Counter[str] = field(default_factory=Counter)
+    transitions: list[Transition] = field(default_factory=list)
     timers_count: int = 0
-    transitions_count: int = 0
-    events_count: int = 0
-    step_commands_count: int = 0
-    outcomes_count: int = 0
     rerouted_count: int = 0
+
+    def events_by_type(self) -> Counter[type[Event]]:
+        """How many events of each type the transitions have."""
+        return Counter(map(type, chain.from_iterable(one.events for one in self.transitions)))
 
 
 class Interpreter:
@@ -221,9 +222,11 @@ class Interpreter:
     # --- deciding -------------------------------------------------------------------------------
 
     def _decide(self, outbox: Outbox, shard: Shard, read: Read) -> Refusal | None:
-        command = read.command
-        state, before = shard.look_up(command.saga_id)
-        known = read.known if state is None else self._catalog.of(state)
+        command, cause, known, traceparent = read
+        saga_id = command.saga_id
+        state, before = shard.look_up(saga_id)
+        if state is not None:
+            known = self._catalog.of(state)
         if state is None and known is None and isinstance(command, StartSaga):
             return Refusal(*self._catalog.unknown(command.definition, command.version))
         command = with_result(command, state, known)
@@ -241,15 +244,17 @@ class Interpreter:
         if outbox.laps is not None:
             outbox.laps.lap("decide")
         sequence = 1 if state is None else state.sequence + 1
-        transition = _transition(
-            command.saga_id, sequence, now_ms, read.cause, len(caused), events
-        )
-        records = self._records(shard, transition, caused, read.traceparent)
+        transition = _transition(saga_id, sequence, now_ms, cause, len(caused), events)
+        records = self._records(shard, transition, caused, traceparent)
         snapshot = None if after is None else self._codec.encode_snapshot(after)
         change = _change(after, snapshot, before)
         refusal = self._too_large(records, change)
         if refusal is None:
-            _add(outbox, shard, transition, records, change)
+            shard.overlay[saga_id] = change
+            outbox.records.extend(records)
+            outbox.transitions.append(transition)
+            if not _QUIET.issuperset(map(type, events)):
+                _note_alerts(outbox, shard, transition)
         if outbox.laps is not None:
             outbox.laps.lap("encode")
         return refusal
@@ -273,30 +278,22 @@ class Interpreter:
         return records
 
     def _too_large(self, records: Sequence[Record], change: Change) -> Refusal | None:
-        limit = self._record_bytes_max
-        for value in (change.snapshot, *[record[3] for record in records]):
-            if value is not None and len(value) > limit:
-                text = f"would write a record of {len(value)} bytes; the limit is {limit}"
-                return Refusal("too_large_effect", text)
-        return None
+        largest = max([len(record[3] or b"") for record in records])
+        largest = max(largest, len(change.snapshot or b""))
+        if largest <= self._record_bytes_max:
+            return None
+        text = f"would write a record of {largest} bytes; the limit is {self._record_bytes_max}"
+        return Refusal("too_large_effect", text)
 
     def _step_command(
         self, shard: int, key: bytes, effect: SendCommand, traceparent: bytes | None
     ) -> Record:
-        topic, partitions, reply_topic = self._destinations[effect.participant]
+        id_, saga, step, direction, attempt, due_ms, participant, type_, payload = effect
+        topic, partitions, reply_topic = self._destinations[participant]
         command = _step_command(
-            effect.effect_id,
-            effect.saga_id,
-            effect.step_id,
-            effect.direction,
-            effect.attempt,
-            effect.due_ms,
-            effect.command_type,
-            reply_topic,
-            shard,
-            effect.payload,
+            id_, saga, step, direction, attempt, due_ms, type_, reply_topic, shard, payload
         )
-        headers: tuple[tuple[str, bytes], ...] = (("id", effect.effect_id.encode()),)
+        headers: tuple[tuple[str, bytes], ...] = (("id", id_.encode()),)
         if traceparent is not None:
             headers = (*headers, ("traceparent", traceparent))
         # With as many partitions as shards, a saga's partition is its shard: no need to hash.
@@ -305,24 +302,9 @@ class Interpreter:
         return new_record(topic, partition, key, self._codec.encode_step_command(command), headers)
 
 
-def _add(
-    outbox: Outbox,
-    shard: Shard,
-    transition: Transition,
-    records: Sequence[Record],
-    change: Change,
-) -> None:
-    shard.overlay[transition.saga] = change
-    outbox.records.extend(records)
-    outbox.transitions_count += 1
-    outbox.events_count += len(transition.events)
+def _note_alerts(outbox: Outbox, shard: Shard, transition: Transition) -> None:
     for event in transition.events:
-        kind = type(event)
-        if kind in _SENDS:
-            outbox.step_commands_count += 1
-        elif kind is SagaEnded:
-            outbox.outcomes_count += 1
-        alert = _ALERTS.get(kind)
+        alert = _ALERTS.get(type(event))
         if alert is not None:
             reason = str(getattr(event, "reason", ""))
             cause = transition.cause.origin

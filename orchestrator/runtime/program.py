@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.codec.payloads import AvroPayloads
@@ -27,22 +26,13 @@ def catalog_of(sagas: Iterable[Saga[Any, Any]], payloads: AvroPayloads) -> Catal
 
 def _known(saga: Saga[Any, Any], payloads: AvroPayloads) -> Known:
     definition = saga.bind(payloads)
-    results = {mark.id: mark.spec.result for mark in saga.sketch().drawing.steps}
-    return Known(
-        definition,
-        accept=partial(_accept, payloads, saga.input_type),
-        accept_result=partial(_accept_result, payloads, results),
-    )
+    steps = saga.sketch().drawing.steps
+    vetters = {mark.id: payloads.vetter(mark.spec.result) for mark in steps}
 
+    def accept_result(step_id: str, data: bytes) -> bytes:
+        vet = vetters.get(step_id)
+        if vet is None:
+            return data  # the saga refuses a step that it has not
+        return vet(data or _NOTHING)
 
-def _accept(payloads: AvroPayloads, kind: type[Any], data: bytes) -> bytes:
-    return payloads.accept(data, kind)
-
-
-def _accept_result(
-    payloads: AvroPayloads, results: dict[str, type[Any]], step_id: str, data: bytes
-) -> bytes:
-    kind = results.get(step_id)
-    if kind is None:
-        return data  # the saga refuses a step that it has not
-    return payloads.vet(data or _NOTHING, kind)
+    return Known(definition, payloads.acceptor(saga.input_type), accept_result)

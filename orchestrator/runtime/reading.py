@@ -91,23 +91,24 @@ class Reader:
             return Read(command, Cause("operator", envelope.origin, command.actor), None, None)
         known = self._catalog.find(command.definition, command.version)
         if known is not None:
-            command = command._replace(payload=known.accept(command.payload))
+            payload = known.accept(command.payload)
+            if payload is not command.payload:
+                command = command._replace(payload=payload)
         return _read(command, _cause("start", envelope.origin, ""), known, traceparent(envelope))
 
     def _reply(self, envelope: Envelope, participant: str) -> Understood:
-        effect_id, saga_id, outcome, text, payload = self._codec.decode_reply(
-            envelope.value or b""
-        )
+        origin, key, value, _, _ = envelope
+        effect_id, saga_id, outcome, text, payload = self._codec.decode_reply(value or b"")
         effect = parse_effect_id(effect_id)
         if effect is None:
             return Refusal("bad_id", "the effect id is not spelled saga/step/direction/attempt")
         of_saga, step_id, direction, attempt = effect
-        if of_saga != saga_id or saga_id.encode() != envelope.key:
+        if of_saga != saga_id or saga_id.encode() != key:
             return Refusal("key_mismatch", "key, saga and effect id do not name the same saga")
         command = _reply_received(
             saga_id, step_id, direction, attempt, _OUTCOMES[outcome], payload, text, participant
         )
-        cause = _cause("reply", envelope.origin, participant)
+        cause = _cause("reply", origin, participant)
         return _read(command, cause, None, traceparent(envelope))
 
 

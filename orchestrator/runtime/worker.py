@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator import patience
 from orchestrator.codec.envelope import Envelope
+from orchestrator.core.events import CompensationRequested, SagaEnded, StepRequested
 from orchestrator.errors import CorruptStore, Fenced, MustAbort, TransactionError
 from orchestrator.kafka.base import (
     Assigned,
@@ -256,10 +257,11 @@ class Worker:
         counters.transactions_count += 1
         counters.timers_count += outbox.timers_count
         counters.inputs_count += len(outbox.work) - outbox.timers_count
-        counters.transitions_count += outbox.transitions_count
-        counters.events_count += outbox.events_count
-        counters.step_commands_count += outbox.step_commands_count
-        counters.outcomes_count += outbox.outcomes_count
+        events = outbox.events_by_type()
+        counters.transitions_count += len(outbox.transitions)
+        counters.events_count += events.total()
+        counters.step_commands_count += events[StepRequested] + events[CompensationRequested]
+        counters.outcomes_count += events[SagaEnded]
         counters.rerouted_count += outbox.rerouted_count
         counters.dead_letters.update(outbox.dead_letters)
 

@@ -28,6 +28,7 @@ from orchestrator.codec.records import Cursor, Reply
 from orchestrator.codec.refusals import REFUSALS
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import CancelSaga, ResolveStep, RetrySaga, StartSaga
+from orchestrator.core.events import SagaEnded
 from orchestrator.core.state import Phase, timers
 from orchestrator.errors import CorruptStore, Retriable
 from orchestrator.kafka.base import Position
@@ -381,7 +382,7 @@ def test_a_result_may_be_json():
     bench.start()
     bench.reply(payload=b'{"receipt": "r"}')
     assert bench.letters() == []
-    assert bench.outbox.outcomes_count == 1
+    assert bench.outbox.events_by_type()[SagaEnded] == 1
     assert PAID in bench.outbox.records[-1].value
 
 
@@ -422,7 +423,7 @@ def test_what_is_on_its_way_is_what_is_decided_on():
     bench.seal()
     bench.reply()
     assert bench.letters() == []
-    assert bench.outbox.outcomes_count == 1
+    assert bench.outbox.events_by_type()[SagaEnded] == 1
     assert bench.shard.next_offset(TOPICS.commands) == 1
     assert dict(bench.store.items()) == {}
     bench.acknowledge()
