@@ -13,6 +13,7 @@
     │  └─ MalformedPayload      the bytes do not fit their schema
     ├─ StateError               our own state is wrong          stop the shard, rebuild, compare
     │  ├─ CorruptStore          the local store cannot be read
+    │  ├─ DiskFailed            the disk under it refuses to read or write
     │  ├─ SequenceGap           an event is missing or repeated
     │  └─ TornShard             changelog and committed offsets disagree
     ├─ TransactionError         the four things a caller can do
@@ -101,6 +102,15 @@ class StateError(OrchestratorError):
 
 class CorruptStore(StateError):
     """The local store cannot be opened or read. It is moved aside and rebuilt from the changelog."""
+
+
+class DiskFailed(StateError):
+    """The disk refuses to read or write the local store. Nothing is lost: Kafka has all of it."""
+
+    operator_action = (
+        "Look at the disk of data_dir: room, quota, hardware. The worker stands still and tries"
+        " again; stop it, and its shards go to another."
+    )
 
 
 class SequenceGap(StateError):

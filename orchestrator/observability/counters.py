@@ -42,6 +42,8 @@ class Counters:
     """Shards halted, by reason."""
     dead_letters: Counter[str] = field(default_factory=Counter)
     """Dead letters, by reason."""
+    disk_failures_count: int = 0
+    """Times that the disk refused to read or write a local store."""
     disk_pauses_count: int = 0
     """Times that no work was taken since the disk was nearly full."""
     rebalances_count: int = 0

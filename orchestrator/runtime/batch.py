@@ -32,7 +32,7 @@ from orchestrator.core.events import (
 from orchestrator.core.react import effects
 from orchestrator.core.state import Consistency, Phase, Timer
 from orchestrator.core.tuples import constructor
-from orchestrator.errors import CorruptStore, DecodeError, TransactionError
+from orchestrator.errors import CorruptStore, DecodeError, DiskFailed, TransactionError
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.quarantine import Refusal, dead_letter
@@ -125,7 +125,7 @@ class Interpreter:
     # --- the two kinds of input -----------------------------------------------------------------
 
     def take(self, outbox: Outbox, shard: Shard, envelope: Envelope) -> None:
-        """Decide on one record of an input topic. Raises CorruptStore, and nothing else."""
+        """Decide on one record of an input topic. Raises CorruptStore and DiskFailed only."""
         found = guard.call(self._input, outbox, shard, envelope)
         if found is not None:
             if isinstance(found, guard.Raised):
@@ -143,7 +143,7 @@ class Interpreter:
         self._consumed(outbox, shard, envelope.origin)
 
     def fire(self, outbox: Outbox, shard: Shard, timer: Timer) -> None:
-        """Decide on a due timer. One that cannot be fired rests. Raises CorruptStore only."""
+        """Decide on a due timer. One that cannot be fired rests. Raises as `take`."""
         changed = shard.is_changing(timer.saga_id)
         found = guard.call(self._timer, outbox, shard, timer)
         if found is None:
@@ -327,8 +327,8 @@ def _outcome(effect: PublishOutcome, now_ms: int) -> Outcome:
 
 
 def _unless_ours(raised: guard.Raised) -> str:
-    # A broken store, no memory or a registry that is away is not the input's fault: its shard, the
-    # process or the batch must stop.
-    if isinstance(raised.error, CorruptStore | MemoryError | TransactionError):
+    # A broken store or disk, no memory, a registry that is away: not the input's fault. Its shard,
+    # the process or the batch must stop.
+    if isinstance(raised.error, CorruptStore | DiskFailed | MemoryError | TransactionError):
         raise raised.error
     return raised.text

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.errors import DecodeError, Retriable, StateError, Unreachable
+from orchestrator.errors import DecodeError, DiskFailed, Retriable, StateError, Unreachable
 from orchestrator.kafka.base import GroupMember, Position, Reader, Source, TopicPartition
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
@@ -204,12 +204,18 @@ class Recovery:
         decode = self._codec.decode_snapshot
         return Shard(partition, store, decode, self._settings.cache_count_max)
 
+    def reopen(self, shard: Shard) -> None:
+        """Open the store of a shard again after the disk has failed. Raises DiskFailed."""
+        shard.store = self._shelf.reopen(shard.store, shard.partition)
+        shard.reset()
+
     def take_over(
         self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
     ) -> Iterator[bool]:
         """T2 to T7 for shards whose stores are open. `ready` is told of those that may run.
 
-        Raises TransactionError: replace the producer and take over again.
+        Raises TransactionError: replace the producer and take over again; DiskFailed: reopen the
+        stores and take over again.
         """
         for shard in shards:
             self._restored.pop(shard.partition, None)
@@ -329,6 +335,8 @@ class Recovery:
         """T5, for good: a changelog that does not go with the store is read from its beginning."""
         try:
             yield from self._replay(shard, until, patient=True)
+        except DiskFailed:
+            raise
         except StateError as error:
             self.begin_anew(shard, "does_not_fit_changelog", str(error))
         except DecodeError as error:
@@ -338,6 +346,8 @@ class Recovery:
         if shard.status is ShardStatus.RESTORING:
             try:
                 yield from self._replay(shard, until, patient=True)
+            except DiskFailed:
+                raise
             except (StateError, DecodeError) as error:
                 self.halt(shard, Halt("changelog_unreadable", str(error)))
 

@@ -155,6 +155,11 @@ class Shelf:
             self._set_aside(partition, "corrupt", str(error))
             return self._stores.open(partition)
 
+    def reopen(self, store: ShardStore, partition: int) -> ShardStore:
+        """Close a store that a disk failed, and open it again. Raises DiskFailed if it fails still."""
+        store.close()
+        return self.open(partition)
+
     def begin_anew(
         self, store: ShardStore, partition: int, reason: str, text: str = ""
     ) -> ShardStore:

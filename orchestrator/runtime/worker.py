@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from orchestrator import patience
 from orchestrator.codec.envelope import Envelope
 from orchestrator.core.events import CompensationRequested, SagaEnded, StepRequested
-from orchestrator.errors import CorruptStore, Fenced, MustAbort, TransactionError
+from orchestrator.errors import CorruptStore, DiskFailed, Fenced, MustAbort, TransactionError
 from orchestrator.kafka.base import (
     Assigned,
     FaultKind,
@@ -42,6 +43,8 @@ not end a poll, as an assignment: it is only seen when the time is up."""
 _COMMITTING_S = 0.001
 """Longest poll while a commit is under way: what comes meanwhile must not wait for it."""
 _FAILURES_DOUBLED_MAX = 10
+_DISK_PATIENCE_MS = 5_000
+"""Longest wait before a disk that failed is tried again."""
 
 
 class Worker:
@@ -98,6 +101,10 @@ class Worker:
         """Why the producer must be replaced before it is used again."""
         self._failures_count = 0
         """Transactions that failed in a row."""
+        self._owned: tuple[int, ...] = ()
+        """Partitions that are ours, each with a shard as soon as its store can be opened."""
+        self._disk_failed = False
+        """Whether the stores must be opened again before they are used."""
         self._fed_s = 0.0
         """When the last input came, or reading began."""
         self._synced_s = self._reported_s = clock.monotonic_s()
@@ -109,8 +116,10 @@ class Worker:
         try:
             while not stop():
                 self._watchdog.pat()
-                self._turn()
-            self._finish()
+                with self._meeting_disk_failures():
+                    self._turn()
+            with self._meeting_disk_failures():
+                self._finish()
         finally:
             self._close()
             self._watchdog.stop()
@@ -288,13 +297,17 @@ class Worker:
                 self._sink.abort()
             except TransactionError as worse:
                 self._log.warning("abort_failed", reason=type(worse).__name__, text=str(worse))
+        self._distrust = error
+        self._take_over_again()
+
+    def _take_over_again(self) -> None:
+        """Decide nothing until every shard has caught up with the changelog."""
         affected = [s for s in self._shards.values() if s.status is not ShardStatus.HALTED]
         for shard in affected:
             shard.forget_overlay()
             shard.status = ShardStatus.RESTORING
         self._source.assign(())
         self._running = ()
-        self._distrust = error
         self._begin(affected)
 
     def _replace_producer(self, error: TransactionError) -> Iterator[bool]:
@@ -335,6 +348,33 @@ class Worker:
         self._running = ()
         self._begin(running)
 
+    @contextmanager
+    def _meeting_disk_failures(self) -> Iterator[None]:
+        """Let the worker stand still when its disk fails: its shards share that disk."""
+        try:
+            yield
+        except DiskFailed as error:
+            self._pipeline.forget()
+            self._failures_count += 1
+            self._counters.disk_failures_count += 1
+            action = error.operator_action
+            self._notes.error("disk_failed", "io", text=str(error), operator_action=action)
+            self._disk_failed = True
+            self._take_over_again()
+
+    def _reopen(self, shards: list[Shard]) -> Iterator[bool]:
+        """Open the stores again, also those that could not be opened at first."""
+        doubled = min(self._failures_count, _FAILURES_DOUBLED_MAX)
+        yield from self._wait(min(_DISK_PATIENCE_MS, 10 << doubled))
+        for shard in shards:
+            self._recovery.reopen(shard)
+        for partition in self._owned:
+            if partition not in self._shards:
+                self._shards[partition] = self._recovery.open(partition)
+                shards.append(self._shards[partition])
+        self._disk_failed = False
+        self._log.info("disk_back", shards=[shard.partition for shard in shards])
+
     def _fault(self, fault: ReadFault) -> None:
         where = {"topic": fault.topic, "shard": fault.partition, "offset": fault.offset}
         self._notes.warning("read_fault", fault.kind, text=fault.text, **where)
@@ -366,11 +406,13 @@ class Worker:
             shard.forget_overlay()
             shard.status = ShardStatus.SUSPENDED
         if isinstance(rebalance, Lost):
+            self._owned = ()
             self._drop(list(self._shards))
             self._heir.take(())
 
     def _assigned(self, owned: tuple[int, ...]) -> None:
         self._counters.rebalances_count += 1
+        self._owned = owned
         self._drop([partition for partition in self._shards if partition not in owned])
         self._heir.take(owned)
         for partition in owned:
@@ -392,6 +434,9 @@ class Worker:
     def _steps(self, shards: Sequence[Shard]) -> Iterator[bool]:
         if self._distrust is not None:
             yield from self._replace_producer(self._distrust)
+        if self._disk_failed:
+            shards = list(shards)
+            yield from self._reopen(shards)
         yield from self._recovery.take_over(shards, self._ready)
 
     def _stop_taking_over(self) -> None:

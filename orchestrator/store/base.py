@@ -36,7 +36,8 @@ class Batch(NamedTuple):
 class ShardStore(Protocol):
     """One shard's states, timer index and cursor. One owner, one thread.
 
-    Every method raises `CorruptStore` if the files cannot be read, and `StateError` once closed.
+    Every method raises `CorruptStore` if the files cannot be read, `DiskFailed` if the disk refuses
+    (then `close`, and open again: what was applied before is there), and `StateError` once closed.
     """
 
     def get(self, saga_id: str) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ import rocksdict
 from rocksdict import Rdict, WriteBatch
 
 from orchestrator.core.state import Timer
-from orchestrator.errors import ConfigurationError, CorruptStore, StateError
+from orchestrator.errors import ConfigurationError, CorruptStore, DiskFailed, StateError
 from orchestrator.store import keys
 from orchestrator.store.base import LAYOUT_VERSION, Batch
 from orchestrator.store.timers import TimerWindow
@@ -27,6 +28,7 @@ _FAMILIES = ("saga", "timer", "meta")
 _LAYOUT = str(LAYOUT_VERSION).encode()
 _CORRUPTION = ("Corruption", "Invalid argument", "No such file")
 """What rocksdict's texts say of files that are broken, of another layout, or missing."""
+_DISK = "IO error"
 _SCAN_COUNT = 1_000
 _GRAVES_COUNT_MAX = 50_000
 """Removed timers after which the range of the past is deleted as one: a scan after a restart
@@ -128,6 +130,8 @@ class _Typed:
             raise ConfigurationError(f"data_dir: {self._path} is not writable ({text})") from error
         if any(sign in text for sign in _CORRUPTION):
             raise CorruptStore(f"{self._path}: {text}") from error
+        if text.startswith(_DISK):
+            raise DiskFailed(f"{self._path}: {text}") from error
         raise StateError(f"{self._path}: {text}") from error
 
 
@@ -229,11 +233,14 @@ class RocksStore:
             start = piece[-1][0] + b"\x00"
 
     def close(self) -> None:
-        """Release every handle, then the database; what was applied is on disk."""
+        """Release every handle, then the database; what was applied is on disk.
+
+        A disk that refuses even that was heard of before, by whoever applied last.
+        """
         if self._handles is None:
             return
         database, self._handles = self._handles.database, None
-        with self._typed:
+        with suppress(DiskFailed), self._typed:
             database.close()
 
     def destroy(self) -> None:

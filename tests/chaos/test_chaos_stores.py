@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import signal
 
@@ -200,3 +201,47 @@ def test_no_work_is_taken_while_the_disk_is_nearly_full(town, tmp_path):
 
     town.check()
     assert heir.lines("worker_stopped")[0]["disk_pauses_count"] == 1
+
+
+def largest_log(town):
+    """Bytes of the longest write-ahead log of the worker's stores."""
+    return max(log.stat().st_size for log in town.state.rglob("*.log"))
+
+
+def test_a_worker_stands_still_while_its_disk_refuses_to_write(town):
+    # The limit of a file's size makes the kernel refuse what RocksDB appends, as a broken disk would.
+    worker = town.worker()
+    town.begin(30)
+    town.wait_ended()
+    resource.prlimit(worker.popen.pid, resource.RLIMIT_FSIZE, (largest_log(town), -1))
+    town.begin(30)
+    worker.wait_logged("disk_failed")
+    worker.wait_logged("disk_back")
+    resource.prlimit(worker.popen.pid, resource.RLIMIT_FSIZE, (-1, -1))
+    town.begin(30)
+    town.wait_ended()
+
+    town.check()
+    assert worker.lines("worker_stopped")[0]["disk_failures_count"]
+    assert not worker.lines("store_set_aside")
+
+
+@pytest.mark.parametrize("when", ["at the start", "at work"])
+def test_a_disk_that_fails_for_long_ends_no_worker(town, tmp_path, when):
+    broken = tmp_path / "broken"
+    if when == "at the start":
+        broken.touch()
+    worker = town.worker(broken=broken)
+    if when == "at work":
+        town.begin(30)
+        town.wait_ended()
+        broken.touch()
+    town.begin(30)
+    worker.wait_logged("disk_failed", 4)
+    broken.unlink()
+    town.begin(30)
+    town.wait_ended()
+
+    town.check()
+    assert worker.lines("worker_stopped")[0]["disk_failures_count"] >= 4
+    assert not worker.lines("store_set_aside")

@@ -20,6 +20,7 @@ from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.settings import WorkerSettings
 from orchestrator.runtime.signals import StopRequest
+from orchestrator.store import rocks
 from orchestrator.topics import Topics
 
 
@@ -63,6 +64,20 @@ class JumpingClock(SystemClock):
         return super().now_ms() + self._offset_ms
 
 
+def fail_disk_while_there(mark):
+    """Let the local stores be neither opened nor written while the file `mark` exists."""
+
+    def refusing(function):
+        def call(*args):
+            if mark.exists():
+                raise Exception("IO error: planted")  # noqa: TRY002 - what rocksdict raises
+            return function(*args)
+
+        return call
+
+    rocks._open, rocks._write_batch = refusing(rocks._open), refusing(rocks._write_batch)
+
+
 SINKS = {"trusting": TrustingSink, "aborting": AbortingSink}
 
 
@@ -76,6 +91,8 @@ def main() -> None:
     if asked["jumps"]:
         JumpingClock.jumps = asked["jumps"]
         wiring.SystemClock = JumpingClock
+    if asked["broken"]:
+        fail_disk_while_there(Path(asked["broken"]))
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
     wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)

@@ -30,7 +30,7 @@ from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import CancelSaga, ResolveStep, RetrySaga, StartSaga
 from orchestrator.core.events import SagaEnded
 from orchestrator.core.state import Phase, timers
-from orchestrator.errors import CorruptStore, Retriable
+from orchestrator.errors import CorruptStore, DiskFailed, Retriable
 from orchestrator.kafka.base import Position
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.batch import Interpreter, Outbox
@@ -312,6 +312,21 @@ def test_a_broken_store_is_nobodys_poison():
     bench.shard.reset()
     bench.store.get = lambda _: b"\xc3\x01not a snapshot"
     with pytest.raises(CorruptStore, match="s-1"):
+        bench.reply()
+    assert bench.outbox.records == []
+
+
+def test_a_disk_that_fails_is_nobodys_poison():
+    bench = Bench()
+    bench.start()
+    bench.settle()
+    bench.shard.reset()
+
+    def refuse(_):
+        raise DiskFailed("IO error: planted")
+
+    bench.store.get = refuse
+    with pytest.raises(DiskFailed):
         bench.reply()
     assert bench.outbox.records == []
 
