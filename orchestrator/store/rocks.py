@@ -212,7 +212,8 @@ class RocksStore:
         self._synced_at_ms = piece.synced_at_ms
         if piece.cursor is not None:
             self._cursor = piece.cursor
-        self._window.forget()
+        if piece.timers_added or piece.timers_removed:
+            self._window.forget()
         self._bury(len(piece.timers_removed))
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
