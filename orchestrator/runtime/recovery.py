@@ -359,15 +359,17 @@ class Recovery:
         if first >= until:
             return
         start, armed = Position(self._changelog, shard.partition, first), Armed(store)
-        for envelopes in self._reader.read(start, until):
-            if not envelopes and not patient:
+        count_max = self._settings.restore_count_max
+        for entries in self._reader.read_entries(start, until, count_max):
+            count = len(entries.keys)
+            if not count and not patient:
                 break
-            if envelopes:
-                self._shelf.apply(store, envelopes, armed)
+            if count:
+                self._shelf.apply(store, entries, armed)
                 reach(CrashPoint.C13)
-                self._restored[shard.partition] += len(envelopes)
-                records_count += len(envelopes)
-                bytes_count += sum(len(e.value or b"") for e in envelopes)
+                self._restored[shard.partition] += count
+                records_count += count
+                bytes_count += sum(map(len, filter(None, entries.values)))
                 left = max(0, until - store.position())
                 speed = (store.position() - first) / max(
                     0.001, self._clock.monotonic_s() - began_s
@@ -377,7 +379,7 @@ class Recovery:
                         shard.partition, records_count, bytes_count, left, left / max(1.0, speed)
                     )
                 )
-            yield bool(envelopes)
+            yield bool(count)
         if patient:
             store.apply(Batch(store.position(), self._clock.now_ms()))
 

@@ -6,20 +6,22 @@ pieces, each with its position in the same write.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
+from orchestrator.codec.due import RawTimer
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.state import Timer
 from orchestrator.errors import CorruptStore, DecodeError
+from orchestrator.kafka.base import Entries
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.settings import WorkerSettings
-from orchestrator.store.base import Batch, ShardStore
+from orchestrator.store.base import Piece, ShardStore
 
 
 class Stores(Protocol):
@@ -57,7 +59,7 @@ class Armed:
     """The timers that are armed in one store, as far as is known without reading it.
 
     Of a saga that has not come by since the store was empty, that there are none; of the last ones
-    that came by, what they left. It is brought up to date while a batch is made, so it is of no more
+    that came by, what they left. It is brought up to date while a piece is made, so it is of no more
     use if one is not applied.
     """
 
@@ -65,66 +67,69 @@ class Armed:
 
     def __init__(self, store: ShardStore) -> None:
         """To be made before records are read for `store`."""
-        self._known: dict[str, tuple[Timer, ...]] = {}
+        self._known: dict[bytes, tuple[RawTimer, ...]] = {}
         self._seen = None if store.position() else bytearray(_SEEN_COUNT)
 
-    def begin(self) -> None:
-        """Make room for what a batch brings."""
-        if len(self._known) > _REMEMBERED_COUNT_MAX:
-            self._known.clear()
-
-    def replace(self, saga_id: str, after: tuple[Timer, ...]) -> tuple[Timer, ...] | None:
-        """Take note of a saga's timers; give those before, None if the store must be asked."""
-        before = self._known.get(saga_id)
-        self._known[saga_id] = after
-        if self._seen is not None:
-            slot = hash(saga_id) & (_SEEN_COUNT - 1)
-            if before is None and not self._seen[slot]:
-                before = ()
-            self._seen[slot] = 1
+    def replace(
+        self, after: Mapping[bytes, tuple[RawTimer, ...]]
+    ) -> Sequence[tuple[RawTimer, ...] | None]:
+        """Take note of sagas' timers; give those before, None where the store must be asked."""
+        known, seen, mask = self._known, self._seen, _SEEN_COUNT - 1
+        if len(known) > _REMEMBERED_COUNT_MAX:
+            known.clear()
+        get = known.get
+        if seen is None:
+            before = [get(saga_id) for saga_id in after]
+        else:
+            before = [
+                ()
+                if (timers := get(saga_id)) is None and not seen[hash(saga_id) & mask]
+                else timers
+                for saga_id in after
+            ]
+            for saga_id in after:
+                seen[hash(saga_id) & mask] = 1
+        known.update(after)
         return before
 
 
-def replayed(
-    store: ShardStore,
-    envelopes: Sequence[Envelope],
-    codec: RecordCodec,
-    synced_at_ms: int,
-    armed: Armed,
-) -> Batch:
-    """What a piece of the changelog does to a store. Raises DecodeError."""
-    armed.begin()
-    latest: dict[str, bytes | None] = {}
-    cursor = None
-    prefix, size = SNAPSHOT_KEY, len(SNAPSHOT_KEY)
-    for envelope in envelopes:
-        key = envelope.key or b""
-        if key.startswith(prefix):
-            latest[key[size:].decode("ascii")] = envelope.value
-        elif key == CURSOR_KEY:
-            cursor = envelope.value
-    added: list[Timer] = []
-    removed: list[Timer] = []
-    for saga_id, snapshot in latest.items():
-        after = () if snapshot is None else codec.snapshot_timers(snapshot)
-        before = armed.replace(saga_id, after)
-        if before is None:
-            replaced = store.get(saga_id)
-            before = () if replaced is None else codec.snapshot_timers(replaced)
-        if before:
-            removed.extend([timer for timer in before if timer not in after])
-            added.extend([timer for timer in after if timer not in before])
-        else:
-            added += after
-    return Batch(
-        position=envelopes[-1].origin.offset + 1,
-        synced_at_ms=synced_at_ms,
-        cursor=cursor,
-        puts={saga_id: value for saga_id, value in latest.items() if value is not None},
-        deletes=tuple(saga_id for saga_id, value in latest.items() if value is None),
-        timers_added=tuple(added),
-        timers_removed=tuple(removed),
+def entries_of(envelopes: Sequence[Envelope]) -> Entries:
+    """Records as entries; there is at least one."""
+    return Entries(
+        [envelope.key for envelope in envelopes],
+        [envelope.value for envelope in envelopes],
+        envelopes[-1].origin.offset + 1,
     )
+
+
+def replayed(
+    store: ShardStore, entries: Entries, codec: RecordCodec, synced_at_ms: int, armed: Armed
+) -> Piece:
+    """What a piece of the changelog does to a store. Raises DecodeError."""
+    latest = dict(zip(entries.keys, entries.values, strict=True))
+    size = len(SNAPSHOT_KEY)
+    snapshots = {
+        key[size:]: value
+        for key, value in latest.items()
+        if key is not None and key.startswith(SNAPSHOT_KEY)
+    }
+    timers = codec.snapshot_timers
+    after = {
+        saga_id: () if snapshot is None else timers(saga_id, snapshot)
+        for saga_id, snapshot in snapshots.items()
+    }
+    added: list[RawTimer] = []
+    removed: list[RawTimer] = []
+    replaced = zip(after, armed.replace(after), strict=True)
+    for saga_id, before in [pair for pair in replaced if pair[1] != ()]:
+        if before is None:
+            snapshot = store.get(saga_id.decode("ascii"))
+            before = () if snapshot is None else timers(saga_id, snapshot)  # noqa: PLW2901
+        left = after.pop(saga_id)
+        removed.extend([timer for timer in before if timer not in left])
+        added.extend([timer for timer in left if timer not in before])
+    added.extend(chain.from_iterable(after.values()))
+    return Piece(entries.position, synced_at_ms, latest.get(CURSOR_KEY), snapshots, added, removed)
 
 
 class Shelf:
@@ -192,15 +197,12 @@ class Shelf:
         except DecodeError as error:
             raise CorruptStore(f"shard {partition}: cursor: {error}") from error
 
-    def apply(self, store: ShardStore, envelopes: Sequence[Envelope], armed: Armed) -> None:
-        """T5: take records of the changelog over, in pieces. Raises DecodeError, CorruptStore."""
-        step = self._settings.restore_count_max
+    def apply(self, store: ShardStore, entries: Entries, armed: Armed) -> None:
+        """T5: take records of the changelog over. Raises DecodeError, CorruptStore."""
         # A first reading counts from its beginning: so long tombstones must have stayed.
         synced_at_ms = store.synced_at_ms() or self._clock.now_ms()
-        for begin in range(0, len(envelopes), step):
-            piece = envelopes[begin : begin + step]
-            store.apply(replayed(store, piece, self._codec, synced_at_ms, armed))
-        self._counters.restored_count += len(envelopes)
+        store.replay(replayed(store, entries, self._codec, synced_at_ms, armed))
+        self._counters.restored_count += len(entries.keys)
 
     def _set_aside(self, partition: int, reason: str, text: str) -> None:
         path = self._stores.set_aside(partition)

@@ -32,7 +32,8 @@ class WorkerSettings:
     restore_slice_ms: int = field(default=200, metadata={"min": 1, "max": 5_000})
     """How long a restore may keep the loop from polling, in ms; far below max.poll.interval."""
     restore_count_max: int = field(default=1_000, metadata={"min": 1, "max": 100_000})
-    """Changelog records a write batch while restoring: 2.7 us a record at 1,000."""
+    """Changelog records that a restore reads and writes at once; of each saga's only the last is
+    written. Default 1,000: at 100 a record costs a tenth more, at 5,000 a thirtieth less."""
     committed_timeout_ms: int = field(default=500, metadata={"min": 10, "max": 10_000})
     """How long to wait for pending offsets of a dead predecessor before looking again, in ms."""
     fenced_patience_ms: int = field(default=4_000, metadata={"min": 0, "max": 60_000})

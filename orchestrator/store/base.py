@@ -6,8 +6,8 @@ holds anything that Kafka has not committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from orchestrator.core.state import Timer
 
@@ -31,6 +31,25 @@ class Batch(NamedTuple):
     timers_added: tuple[Timer, ...] = ()
     timers_removed: tuple[Timer, ...] = ()
     """Removed first, added second: a timer in both is armed afterwards."""
+
+
+RawTimer: TypeAlias = tuple[int, bytes, int]
+"""A `Timer` with the bytes of its saga's id."""
+
+
+class Piece(NamedTuple):
+    """What a piece of the changelog does to a store: a `Batch`, in the bytes that were read.
+
+    A restore makes one of each thousand records, so nothing in it is made again for each of them.
+    """
+
+    position: int
+    synced_at_ms: int
+    cursor: bytes | None
+    snapshots: Mapping[bytes, bytes | None]
+    """By saga id; None: the saga is forgotten."""
+    timers_added: Sequence[RawTimer]
+    timers_removed: Sequence[RawTimer]
 
 
 class ShardStore(Protocol):
@@ -58,6 +77,9 @@ class ShardStore(Protocol):
 
     def apply(self, batch: Batch) -> None:
         """Take over a batch, all of it or nothing, whenever the process dies."""
+
+    def replay(self, piece: Piece) -> None:
+        """Take over a piece of the changelog: as `apply` does, with less work a record."""
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """At most `limit` timers with `due_ms <= now_ms`, the earliest first; they stay armed."""

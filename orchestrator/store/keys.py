@@ -6,6 +6,7 @@ A change here is a new `LAYOUT_VERSION`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
 from orchestrator.core.state import Timer
 
@@ -35,6 +36,23 @@ def timer_key(timer: Timer) -> bytes:
     """
     due_ms, saga_id, step = timer
     return _DUE.pack(due_ms) + saga_id.encode("ascii") + _STEP_AFTER_ID.pack(_END, step + 1)
+
+
+def timer_keys(timers: Iterable[tuple[int, bytes, int]]) -> list[bytes]:
+    """Keys of timers whose saga ids are bytes, sorted."""
+    due, tails = _DUE.pack, _TAILS
+    return sorted([due(due_ms) + saga_id + tails[step] for due_ms, saga_id, step in timers])
+
+
+class _Tails(dict[int, bytes]):
+    """How the key of a step's timer ends, made once for each step."""
+
+    def __missing__(self, step: int) -> bytes:
+        tail = self[step] = _STEP_AFTER_ID.pack(_END, step + 1)
+        return tail
+
+
+_TAILS = _Tails()
 
 
 def timer(key: bytes) -> Timer:

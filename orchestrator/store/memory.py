@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.state import Timer
 from orchestrator.errors import StateError
-from orchestrator.store.base import Batch
+from orchestrator.store import keys
+from orchestrator.store.base import Batch, Piece, RawTimer
 
 
 @dataclass(slots=True)
@@ -62,6 +63,21 @@ class MemoryStore:
             if not _is_armed(contents.timers, timer):
                 insort(contents.timers, timer)
 
+    def replay(self, piece: Piece) -> None:
+        """Take over a piece of the changelog."""
+        snapshots = {keys.saga_id(key): snapshot for key, snapshot in piece.snapshots.items()}
+        self.apply(
+            Batch(
+                piece.position,
+                piece.synced_at_ms,
+                piece.cursor,
+                puts={saga_id: data for saga_id, data in snapshots.items() if data is not None},
+                deletes=tuple(saga_id for saga_id, data in snapshots.items() if data is None),
+                timers_added=tuple(map(_cooked, piece.timers_added)),
+                timers_removed=tuple(map(_cooked, piece.timers_removed)),
+            )
+        )
+
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """Due timers, the earliest first."""
         timers = self._open().timers
@@ -108,6 +124,11 @@ class MemoryStores:
         """Start this shard anew; nothing is kept."""
         self._contents.pop(shard, None)
         return ""
+
+
+def _cooked(timer: RawTimer) -> Timer:
+    due_ms, saga_id, step = timer
+    return Timer(due_ms, keys.saga_id(saga_id), step)
 
 
 def _is_armed(timers: list[Timer], timer: Timer) -> bool:

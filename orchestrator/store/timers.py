@@ -51,6 +51,10 @@ class TimerWindow:
         """Take note of timers that were disarmed."""
         self._armed.difference_update(timers)
 
+    def forget(self) -> None:
+        """Know nothing any more, until somebody asks: many timers come and go by other ways."""
+        self._heap, self._armed, self._last, self._whole = [], set(), None, False
+
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """At most `limit` timers with `due_ms <= now_ms`, the earliest first."""
         found: list[Timer] = []

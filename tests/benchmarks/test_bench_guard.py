@@ -6,12 +6,16 @@ import pytest
 
 from benchmarks.dry import DryWorker, calls_per_input
 from benchmarks.dry_participant import DryParticipant
+from benchmarks.dry_restore import DryRestore
 
 CALLS_PER_INPUT_MAX = 350
 """It was 311 when this was written. Lower it when it sinks; raise it only with a reason."""
 
 CALLS_PER_COMMAND_MAX = 130
 """In a participant. It was 129 when this was written."""
+
+CALLS_PER_RECORD_MAX = 24
+"""Of a changelog, in a cold restore. It was 21 when this was written."""
 
 
 def warm(made):
@@ -47,3 +51,10 @@ def test_an_input_costs_the_same_however_many_sagas_there_were(worker):
     worker.run()
     after = calls_per_input(worker, "after", 300)
     assert after <= before * 1.02
+
+
+def test_a_restored_record_costs_so_many_calls_at_most(tmp_path):
+    restore = DryRestore(tmp_path, 2_000)
+    restore.run()  # what is made ready once is not a record's
+    restore.run(counting=True)
+    assert restore.calls_count / len(restore.messages) <= CALLS_PER_RECORD_MAX

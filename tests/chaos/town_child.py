@@ -75,7 +75,8 @@ def fail_disk_while_there(mark):
 
         return call
 
-    rocks._open, rocks._write_batch = refusing(rocks._open), refusing(rocks._write_batch)
+    for name in ("_open", "_write_batch", "_write_piece"):
+        setattr(rocks, name, refusing(getattr(rocks, name)))
 
 
 SINKS = {"trusting": TrustingSink, "aborting": AbortingSink}

@@ -13,7 +13,7 @@ from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.state import Phase, SagaState, StepState, StepStatus, Timer, timers
 from orchestrator.runtime import restore
 from orchestrator.runtime.recovery import Begin, Halt, Ranges, judge
-from orchestrator.runtime.restore import Armed, discard_reason, replayed
+from orchestrator.runtime.restore import Armed, discard_reason, entries_of, replayed
 from orchestrator.store.base import Batch
 from orchestrator.store.memory import MemoryStore
 
@@ -116,36 +116,34 @@ def snapshot(offset, found):
     return record(offset, b"s|" + found.saga_id.encode(), CODEC.encode_snapshot(found))
 
 
+def replay(store, envelopes, armed, synced_at_ms=1):
+    store.replay(replayed(store, entries_of(envelopes), CODEC, synced_at_ms, armed))
+
+
 def test_a_replayed_changelog_leaves_what_the_worker_left():
     store = MemoryStore()
     encoded = CODEC.encode_cursor(cursor(a=4))
-    store.apply(
-        replayed(
-            store,
-            [
-                snapshot(0, state("s-1", 10)),
-                snapshot(1, state("s-2", 20)),
-                record(2, CURSOR_KEY, b"older"),
-                snapshot(4, state("s-1", 30)),
-                record(5, CURSOR_KEY, encoded),
-            ],
-            CODEC,
-            77,
-            Armed(store),
-        )
+    replay(
+        store,
+        [
+            snapshot(0, state("s-1", 10)),
+            snapshot(1, state("s-2", 20)),
+            record(2, CURSOR_KEY, b"older"),
+            snapshot(4, state("s-1", 30)),
+            record(5, CURSOR_KEY, encoded),
+        ],
+        Armed(store),
+        77,
     )
-    store.apply(
-        replayed(
-            store,
-            [
-                record(7, BARRIER_KEY, b"n"),
-                record(8, b"s|s-2", None),
-                snapshot(9, state("s-3", 5)),
-            ],
-            CODEC,
-            78,
-            Armed(store),
-        )
+    replay(
+        store,
+        [
+            record(7, BARRIER_KEY, b"n"),
+            record(8, b"s|s-2", None),
+            snapshot(9, state("s-3", 5)),
+        ],
+        Armed(store),
+        78,
     )
     assert (store.position(), store.synced_at_ms(), store.cursor()) == (10, 78, encoded)
     assert dict(store.items()) == {
@@ -158,8 +156,8 @@ def test_a_replayed_changelog_leaves_what_the_worker_left():
 class Unknown(Armed):
     """Remembers nothing: the store is always asked."""
 
-    def replace(self, _saga_id, _after):
-        return None
+    def replace(self, after):
+        return [None] * len(after)
 
 
 SAGAS = st.sampled_from(["s-1", "s-2", "s-3"])
@@ -185,8 +183,8 @@ def test_what_is_remembered_of_timers_changes_nothing(slots_count, pieces, forgo
             offset += len(piece)
             if number == forgotten:
                 armed = Armed(remembering)
-            plain.apply(replayed(plain, envelopes, CODEC, 1, Unknown(plain)))
-            remembering.apply(replayed(remembering, envelopes, CODEC, 1, armed))
+            replay(plain, envelopes, Unknown(plain))
+            replay(remembering, envelopes, armed)
             assert list(plain.items()) == list(remembering.items())
             assert plain.due(10_000, 100) == remembering.due(10_000, 100)
 
@@ -198,10 +196,10 @@ def test_a_store_that_is_filled_from_empty_is_not_asked_for_what_is_new(monkeypa
     armed = Armed(store)
     for begin in (0, 100):
         found = [snapshot(begin + n, state(f"s-{begin + n}", 1_000 + n)) for n in range(100)]
-        store.apply(replayed(store, found, CODEC, 1, armed))
+        replay(store, found, armed)
 
     assert len(asked) <= 5  # what shares a slot with another
-    store.apply(replayed(store, [snapshot(200, state("s-7", 1))], CODEC, 1, Armed(store)))
+    replay(store, [snapshot(200, state("s-7", 1))], Armed(store))
     assert asked[-1] == "s-7"
     assert store.due(1_007, 200).count(Timer(1_007, "s-7", 0)) == 0
     assert store.due(1, 5) == (Timer(1, "s-7", 0),)

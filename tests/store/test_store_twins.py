@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from orchestrator.core.state import Timer
 from orchestrator.store import timers as window
-from orchestrator.store.base import Batch
+from orchestrator.store.base import Batch, Piece
 from orchestrator.store.memory import MemoryStores
 from orchestrator.store.rocks import RocksStores, StoreSettings
 
@@ -54,6 +54,25 @@ class Twins(RuleBasedStateMachine):
         )
         for store in (self.disk, self.memory):
             store.apply(batch)
+
+    @rule(
+        snapshots=st.dictionaries(SAGAS, st.none() | st.binary(max_size=20), max_size=3),
+        added=st.lists(TIMERS, max_size=6),
+        removed=st.lists(TIMERS, max_size=3),
+        cursor=st.none() | st.binary(max_size=4),
+        position=st.integers(0, 2**62),
+    )
+    def replay(self, snapshots, added, removed, cursor, position):
+        piece = Piece(
+            position,
+            position // 2,
+            cursor,
+            {saga_id.encode(): snapshot for saga_id, snapshot in snapshots.items()},
+            [(due_ms, saga_id.encode(), step) for due_ms, saga_id, step in added],
+            [(due_ms, saga_id.encode(), step) for due_ms, saga_id, step in removed],
+        )
+        for store in (self.disk, self.memory):
+            store.replay(piece)
 
     @rule()
     def reopen(self):

@@ -132,6 +132,30 @@ def test_killed_while_it_restores(place, point):
         place.check(participants, place.stored([0]))
 
 
+def test_a_restore_that_was_cut_short_goes_on_where_it_was(place):
+    with Participants(place) as participants:
+        first = place.worker()
+        place.start_many([f"t-{n}" for n in range(40)], lambda _: trip_payload(place))
+        place.wait_ended(40)
+        place.stop(first)
+        shutil.rmtree(place.folder / "state")
+        doomed = place.worker(crash="C13:4", settings={"restore_count_max": 10})
+        assert doomed.wait(30) == -signal.SIGKILL
+        positions = place.positions(0)
+        left_count = sum(place.count_changelog(*each) for each in positions.items())
+
+        third = place.worker()
+        place.start_many([f"u-{n}" for n in range(5)], lambda _: trip_payload(place))
+        place.wait_ended(45)
+
+        place.stop(third)
+        running = [line for line in place.log_of(third) if line["event"] == "shard_running"]
+        assert any(positions.values())
+        restored_count = sum(line["restored_count"] for line in running)
+        assert 0 < restored_count <= left_count + place.partitions  # and a barrier each
+        place.check(participants, place.stored([0]))
+
+
 @pytest.mark.parametrize(("fault", "error"), [("lost", "Doubtful"), ("refused", "MustAbort")])
 def test_the_changelog_says_what_became_of_a_transaction(place, fault, error):
     with Participants(place) as participants:

@@ -320,6 +320,25 @@ class Installation:
             stores.close()
         return found
 
+    def positions(self, ordinal):
+        """How far the local stores of a worker that does not run have read the changelog."""
+        stores = RocksStores(
+            self.folder / "state" / instance_id(self.prefix, ordinal), StoreSettings()
+        )
+        found = {}
+        for partition in range(self.partitions):
+            store = stores.open(partition)
+            found[partition] = store.position()
+            store.close()
+        stores.close()
+        return found
+
+    def count_changelog(self, partition, position):
+        """How many records of a shard's changelog are not in a store that stands there."""
+        there = (self.topics.changelog, partition)
+        (end,) = self.admin.end_offsets([there]).values()
+        return sum(map(len, self.reader.read(Position(*there, position), end)))
+
     def check(self, participants, stores=None):
         """Run every checker over the topics; the run must have left nothing to complain of."""
         history = self.history(participants.ledger(), stores)
