@@ -8,8 +8,14 @@ from town import Town
 from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
-SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city"}
-LONG = {"test_chaos_crashes", "test_chaos_protocol", "test_chaos_world", "test_chaos_zombies"}
+SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city", "fort"}
+LONG = {
+    "test_chaos_crashes",
+    "test_chaos_protocol",
+    "test_chaos_refusals",
+    "test_chaos_world",
+    "test_chaos_zombies",
+}
 """Minutes of faults against whole installations: `make chaos`, not `make test`."""
 
 
