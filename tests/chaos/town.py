@@ -183,10 +183,12 @@ class Town:
         kafka=None,
         data_dir=None,
         free="",
+        schemas="",
     ):
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
-        `free` is a file that says how many bytes its disk has left.
+        `free` is a file that says how many bytes its disk has left, `schemas` the folder of the
+        payloads' schemas.
         """
         asked = {
             "parent": os.getpid(),
@@ -201,6 +203,7 @@ class Town:
             "planted": planted,
             "jumps": list(jumps),
             "free": str(free),
+            "schemas": str(schemas),
         }
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)

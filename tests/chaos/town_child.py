@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator import modules
+from orchestrator.codec import files
+from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.errors import Doubtful, MustAbort
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings
@@ -78,6 +80,7 @@ def main() -> None:
         wiring.SystemClock = JumpingClock
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
+    older = files.read(Path(asked["schemas"])) if asked["schemas"] else ()
     wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)
     wiring.run_worker(
         modules.load(asked["modules"]),
@@ -92,6 +95,7 @@ def main() -> None:
         stop,
         transactions=TransactionSettings(**asked["transactions"]),
         topics=Topics(asked["prefix"]),
+        payloads=AvroPayloads(older=older),
     )
 
 
