@@ -109,6 +109,7 @@ class Interpreter:
         self._topics = topics
         self._partitions = partitions
         self._record_bytes_max = record_bytes_max
+        self._command_bytes_max = limits.value_bytes_max
         self._postpone_ms = postpone_ms
         self._worker = worker
         self._events, self._outcomes = topics.events, topics.outcomes
@@ -273,11 +274,16 @@ class Interpreter:
         return records
 
     def _too_large(self, records: Sequence[Record], change: Change) -> Refusal | None:
-        limit = self._record_bytes_max
-        for value in (change.snapshot, *[record[3] for record in records]):
-            if value is not None and len(value) > limit:
-                text = f"would write a record of {len(value)} bytes; the limit is {limit}"
-                return Refusal("too_large_effect", text)
+        theirs, ours = self._command_bytes_max, self._record_bytes_max
+        lower = theirs if theirs < ours else ours  # noqa: FURB136 - saves a call an input
+        values = (change.snapshot, *[record[3] for record in records])
+        for place, value in enumerate(values):
+            if value is not None and len(value) > lower:
+                own = place == 0 or records[place - 1].topic in {self._events, self._outcomes}
+                limit = ours if own else lower  # what participants take is less than what we write
+                if len(value) > limit:
+                    text = f"would write a record of {len(value)} bytes; the limit is {limit}"
+                    return Refusal("too_large_effect", text)
         return None
 
     def _step_command(
