@@ -6,8 +6,6 @@ import signal
 import sys
 from dataclasses import make_dataclass
 
-from town import wait_until
-
 from orchestrator import modules
 from orchestrator.codec import files
 from orchestrator.codec.avro import Schema
@@ -51,12 +49,6 @@ def send_start(town, saga_id, payload):
     return town.send(town.topics.commands, saga_id.encode(), start_of(town, saga_id, payload))
 
 
-def consumed(town):
-    """Whether every command is consumed, but for the markers of transactions that nobody wrote."""
-    places, positions = town.places(town.topics.commands), town.admin.positions(town.prefix)
-    return all(positions.get(p) == end for p, end in town.admin.end_offsets(places).items())
-
-
 def test_old_and_new_bytes_run_side_by_side_and_all_others_are_set_aside(town, tmp_path):
     worker = town.worker()
     town.begin(12)
@@ -86,7 +78,7 @@ def test_old_and_new_bytes_run_side_by_side_and_all_others_are_set_aside(town, t
         town.send(replies, b"x-1", answer[:-1]): "malformed_record",
         town.send(replies, b"x-1", start): "wrong_record",
     }
-    wait_until(lambda: consumed(town), "all commands to be consumed")
+    town.wait_consumed()
     town.stop(worker)
 
     # The new one, in the middle of sagas that were begun with the old bytes.

@@ -307,6 +307,16 @@ class Town:
                     self.doubled.add(outcome.saga)
                 self.ended[outcome.saga] = outcome
 
+    def wait_consumed(self, patience_s=PATIENCE_S):
+        """Wait until workers have consumed every command. Only clients may have written there."""
+
+        def consumed():
+            positions = self.admin.positions(self.prefix)
+            ends = self.admin.end_offsets(self.places(self.topics.commands))
+            return all(positions.get(place, 0) == end for place, end in ends.items())
+
+        wait_until(consumed, "all commands to be consumed", patience_s)
+
     @property
     def open_count(self):
         """Acknowledged sagas that have not ended, as far as was looked."""
