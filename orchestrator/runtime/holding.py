@@ -83,7 +83,8 @@ class Holding:
         suspects, self._suspects = self._suspects, ()
         if not suspects:
             return False
-        refused = {**self._ask(places_of(suspects)), **self._refused}
+        asked = self._ask(places_of(suspects)).items()
+        refused = {place: f"{place.topic}: {why}" for place, why in asked} | dict(self._refused)
         waiting: dict[int, set[TopicPartition]] = {}
         for record in suspects:
             place = TopicPartition(record.topic, record.partition)
@@ -116,7 +117,7 @@ class Holding:
     ) -> None:
         self._held[shard.partition] = frozenset(places)
         self._wait(shard.partition)
-        told = "; ".join(f"{place.topic}: {refused[place]}" for place in sorted(places))
+        told = "; ".join(sorted({refused[place] for place in places}))
         text = f"a topic takes no records of this shard: {told}"
         self._halt(shard, Halt(REASON, text, Unwritable.operator_action))
 

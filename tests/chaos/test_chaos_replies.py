@@ -9,10 +9,12 @@ from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import TopicPartition as Place
 from town import wait_until
 
+from orchestrator.audit.reading import Log
 from orchestrator.codec.records import Reply
 from orchestrator.core.commands import ReplyOutcome
 from orchestrator.core.events import ReplyIgnored
 from orchestrator.core.ids import parse_effect_id
+from orchestrator.testing.history import read_topics
 
 SUCCEEDED, FAILED, RETRY = ReplyOutcome.SUCCEEDED, ReplyOutcome.FAILED, ReplyOutcome.RETRY
 ELEVEN_MINUTES_MS = 660_000
@@ -146,7 +148,18 @@ def test_success_that_comes_during_or_after_compensation_is_recorded_and_undone(
     history = town.check()
     assert {reply.outcome for reply in late.values() if reply.saga in begun} == {int(SUCCEEDED)}
     assert {town.ended[saga].business for saga in begun} == {"rolled_back"}
-    assert "late" in ignored(history)
+    log = Log(town.admin, town.reader, town.codec, town.topics)
+    said = {e.origin: town.codec.decode_reply(e.value) for e in read_topics(log, [replies])}
+    heard = [
+        transition.events
+        for _, transition in history.transitions
+        if transition.saga in begun
+        and transition.cause.origin in said
+        and "/hasty_debit/do/" in said[transition.cause.origin].effect
+    ]
+    # Recorded, and nothing else; during the compensation and after it.
+    assert {tuple(map(type, events)) for events in heard} == {(ReplyIgnored,)}
+    assert {"late"} < {events[0].reason for events in heard}
     assert town._table("bank", "changes")  # which add up to nothing, as `check` has seen
 
 
