@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer
@@ -11,6 +12,7 @@ from town import wait_until
 from orchestrator.codec.envelope import Origin
 from orchestrator.codec.limits import DEFAULT_LIMITS
 from orchestrator.core.commands import CancelSaga, StartSaga
+from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.partitioner import partition as partition_of
 
 LIMIT = DEFAULT_LIMITS.value_bytes_max
@@ -115,3 +117,28 @@ def send_large(town, topic, key, value):
     error, message = done[0]
     assert error is None, error
     return Origin(topic, message.partition(), message.offset())
+
+
+def test_a_record_larger_than_a_worker_can_receive_waits_for_one_that_can(town):
+    """Nothing is skipped; the log says which limit it is."""
+    worker = town.worker()
+    town.begin(12)
+    town.wait_ended()
+    commands = town.topics.commands
+    town.admin.alter(commands, {"max.message.bytes": "16000000"})
+    bad = {send_large(town, commands, b"x-1", os.urandom(12_000_000)): "oversize_value"}
+    town.begin(12)
+
+    def said():
+        lines = worker.lines("kafka_client")
+        return any("increase receive.message.max.bytes" in line["text"] for line in lines)
+
+    wait_until(said, "the library's complaint")
+    assert worker.code is None
+    town.stop(worker)
+    town.worker(kafka={"message_bytes_max": 2_000_000})
+    town.wait_ended()
+    wider = replace(town.settings, message_bytes_max=2_000_000)
+    town.reader.close()
+    town.reader = ChangelogReader(wider, f"{town.prefix}.judge")
+    town.check(bad=bad)
