@@ -16,9 +16,10 @@
     │  ├─ DiskFailed            the disk under it refuses to read or write
     │  ├─ SequenceGap           an event is missing or repeated
     │  └─ TornShard             changelog and committed offsets disagree
-    ├─ TransactionError         the four things a caller can do
+    ├─ TransactionError         the five things a caller can do
     │  ├─ Retriable             same transaction, try again
     │  ├─ MustAbort             abort, re-read, try again
+    │  ├─ Unwritable            abort, leave alone whoever writes there, the others try again
     │  ├─ Fenced                another owner exists: drop the shard, do nothing else
     │  └─ Doubtful              the outcome is unknown: rotate the producer, reload the cursor
     ├─ ConfigurationError       refuses to start; says the setting, the value, the allowed range
@@ -135,6 +136,23 @@ class MustAbort(TransactionError):
     """The transaction must be aborted; the batch is run again from the committed position."""
 
     operator_action = "None; it is aborted and run again."
+
+
+class Unwritable(TransactionError):
+    """A topic takes no records, and trying again at once cannot help.
+
+    `refused` are the partitions (topic, number) that are known to have refused one; empty if it is
+    only known that some did.
+    """
+
+    operator_action = (
+        "Let the topic named take records again: `saga topics create` makes a missing one, or allow"
+        " the worker to write, or raise `max.message.bytes`. The shard then goes on by itself."
+    )
+
+    def __init__(self, text: str, refused: frozenset[tuple[str, int]] = frozenset()) -> None:
+        super().__init__(text)
+        self.refused = refused
 
 
 class Fenced(TransactionError):

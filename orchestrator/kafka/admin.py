@@ -27,6 +27,9 @@ _PAUSE_S = 0.02
 _LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
 
 
+_REFUSALS = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
+
+
 class KafkaAdmin:
     """An `Admin` (see `kafka.base`)."""
 
@@ -150,6 +153,21 @@ class KafkaAdmin:
                 self._metadata()  # the library keeps what it knew of leaders until it is asked
         return found
 
+    def refusals(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, str]:
+        """Those of these that we may not write to, or that do not exist, and why."""
+        asked = confluent_kafka.TopicCollection(sorted({pair.topic for pair in partitions}))
+        futures = self._client.describe_topics(
+            asked, include_authorized_operations=True, request_timeout=self._timeout_s
+        )
+        found: dict[TopicPartition, str] = {}
+        for name, future in futures.items():
+            described = self._answer(future, f"describing {name}", allowed=_REFUSALS)
+            for pair in partitions:
+                why = _refusal(described, pair) if pair.topic == name else ""
+                if why:
+                    found[pair] = why
+        return found
+
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""
         futures = self._client.describe_consumer_groups([group], request_timeout=self._timeout_s)
@@ -218,6 +236,17 @@ class KafkaAdmin:
         text = errors.describe(inner)
         kind = Unreachable if errors.is_unreachable(inner) else ConfigurationError
         return kind(f"{doing}: {text} (bootstrap_servers={self._servers})")
+
+
+def _refusal(topic: Any, pair: TopicPartition) -> str:
+    """Say why nobody, or not we, could write there; empty if we could. `topic` as it was described."""
+    if topic is None:
+        return "does not exist, or we may not even see it"
+    if pair.partition >= len(topic.partitions):
+        return f"has no partition {pair.partition}"
+    allowed = set(topic.authorized_operations or ())  # empty: the broker does not say
+    may_write = {_admin.AclOperation.WRITE, _admin.AclOperation.ALL} & allowed
+    return "" if may_write or not allowed else "we may not write to it"
 
 
 def _values(entries: Mapping[str, Any] | None) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """The ports to Kafka, and the values that cross them. No client library in sight.
 
-Failures are the four children of `TransactionError`, which are the four things a caller can do;
+Failures are the five children of `TransactionError`, which are the five things a caller can do;
 `kafka/errors.py` is the one place that maps the client's codes to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -146,8 +146,8 @@ class Sink(Protocol):
     """A transactional producer. One transaction at a time: begin, send, send_offsets, commit.
 
     Every method raises only children of `TransactionError`: `Retriable` is handled inside within a
-    time budget and ends as `Doubtful`. After any of them but `MustAbort` only `rotate` helps; after
-    `MustAbort` `abort` and then `rotate`, as any abort puts the connection in doubt.
+    time budget and ends as `Doubtful`. After any of them but `MustAbort` and `Unwritable` only
+    `rotate` helps; after these `abort` and then `rotate`, as any abort puts the connection in doubt.
     """
 
     def init(self) -> None:
@@ -159,7 +159,8 @@ class Sink(Protocol):
     def send(self, record: Record, *, track: bool = False) -> None:
         """Hand over a record. The offset of a tracked one is in what `commit` returns.
 
-        Track only the cursor (or barrier) of a shard: a tracked record costs a callback.
+        Who refuses a tracked one is in the `Unwritable` of `commit`. Track only the cursor (or
+        barrier) of a shard, and what is rare: a tracked record costs a callback.
         """
 
     def send_all(self, records: Iterable[Record]) -> None:
@@ -310,6 +311,10 @@ class Admin(Protocol):
 
     def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """First offset of each that has not been deleted."""
+        ...
+
+    def refusals(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, str]:
+        """Those of these that we may not write to, or that do not exist, and why."""
         ...
 
     def members(self, group: str) -> tuple[GroupMember, ...]:

@@ -16,6 +16,7 @@ from orchestrator.errors import (
     MustAbort,
     OrchestratorError,
     Retriable,
+    Unwritable,
 )
 from orchestrator.kafka.base import FaultKind
 
@@ -88,11 +89,24 @@ _KINDS = {
     **dict.fromkeys(_FORBIDDEN, FaultKind.FORBIDDEN),
 }
 
+_UNWRITABLE = frozenset(
+    {
+        *(code for code, kind in _KINDS.items() if kind is FaultKind.GONE),
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
+"""A topic takes nothing at all. One that only finds a record too large may be right: halving tells."""
+
 
 def cause(error: KafkaException) -> KafkaError:
     """The error inside an exception of the client library."""
     inner: KafkaError = error.args[0]
     return inner
+
+
+def is_refusal(error: KafkaError) -> bool:
+    """Whether a topic takes no records, or not this one, however often it is sent."""
+    return error.code() in _UNWRITABLE | {KafkaError.MSG_SIZE_TOO_LARGE}
 
 
 def describe(error: KafkaError) -> str:
@@ -132,21 +146,26 @@ def is_fatal(error: KafkaError) -> bool:
 def transaction_error(error: KafkaError, doing: str) -> OrchestratorError:
     """What a failed call of the transactional producer means for its caller.
 
-    A missing ACL or an impossible setting is a ConfigurationError: trying again cannot help.
-    Whatever has no flag is Doubtful, as the client library advises: give the producer up.
+    A topic that is gone or forbidden is Unwritable: others may go on. Any other missing ACL or an
+    impossible setting is a ConfigurationError: trying again cannot help. Whatever has no flag is
+    Doubtful, as the client library advises: give the producer up.
     """
     text = f"{doing}: {describe(error)}"
+    return _transaction_error_class(error)(text)
+
+
+def _transaction_error_class(error: KafkaError) -> type[OrchestratorError]:
+    if error.code() in _UNWRITABLE and not error.fatal():
+        return Unwritable
     if error.code() in _FORBIDDEN | _INVALID:
-        return ConfigurationError(text)
+        return ConfigurationError
     if is_fenced(error):
-        return Fenced(text)
+        return Fenced
     if error.fatal():
-        return Doubtful(text)
+        return Doubtful
     if error.txn_requires_abort():
-        return MustAbort(text)
-    if error.retriable():
-        return Retriable(text)
-    return Doubtful(text)
+        return MustAbort
+    return Retriable if error.retriable() else Doubtful
 
 
 def sending_error(error: KafkaError, doing: str) -> OrchestratorError:

@@ -19,7 +19,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from orchestrator.codec.envelope import Record
-from orchestrator.errors import Doubtful, MustAbort, OrchestratorError, Retriable
+from orchestrator.errors import Doubtful, MustAbort, OrchestratorError, Retriable, Unwritable
 from orchestrator.kafka import errors
 from orchestrator.kafka.base import GroupMetadata, Position, TopicPartition
 from orchestrator.kafka.bounded import Bounded
@@ -84,6 +84,8 @@ class TransactionalSink:
         self._troubles: list[str] = []
         self._ear = Ear(_is_doubtful)
         self._offsets: dict[TopicPartition, int] = {}
+        self._refused: dict[TopicPartition, str] = {}
+        """Who refused a tracked record of this transaction, and why."""
 
     def init(self) -> None:
         """Take the transactional id, or wait for what `init_soon` has begun."""
@@ -109,7 +111,7 @@ class TransactionalSink:
         # raised by the poll itself.
         self._troubles.clear()
         self._ear.heard.clear()
-        self._offsets = {}
+        self._offsets, self._refused = {}, {}
         self._call("beginning a transaction", lambda _: producer.begin_transaction())
         self._open = True
 
@@ -176,7 +178,13 @@ class TransactionalSink:
     def commit(self) -> Mapping[TopicPartition, int]:
         """Commit; give the offset of the last tracked record of each partition."""
         producer = self._live()
-        self._call("committing", producer.commit_transaction)
+        try:
+            self._call("committing", producer.commit_transaction)
+        except MustAbort as error:
+            if self._refused:
+                told = "; ".join(f"{topic}: {why}" for (topic, _), why in self._refused.items())
+                raise Unwritable(told, frozenset(self._refused)) from error
+            raise
         self._open = False
         producer.poll(0)  # what the library has to say about it
         troubles = [*self._troubles, *self._ear.heard]
@@ -245,9 +253,11 @@ class TransactionalSink:
 
     def _on_delivery(self, error: KafkaError | None, message: Any) -> None:
         # A failed delivery fails the commit by itself.
+        pair = TopicPartition(message.topic(), message.partition())
         if error is None:
-            pair = TopicPartition(message.topic(), message.partition())
             self._offsets[pair] = message.offset()
+        elif errors.is_refusal(error):
+            self._refused[pair] = errors.describe(error)
 
 
 def _is_doubtful(line: str) -> bool:

@@ -110,6 +110,7 @@ class Interpreter:
         self._topics = topics
         self._partitions = partitions
         self._record_bytes_max = record_bytes_max
+        self._least_bytes_max = min(limits.value_bytes_max, record_bytes_max)
         self._postpone_ms = postpone_ms
         self._worker = worker
         self._events, self._outcomes = topics.events, topics.outcomes
@@ -279,11 +280,16 @@ class Interpreter:
 
     def _too_large(self, records: Sequence[Record], change: Change) -> Refusal | None:
         largest = max([len(record[3] or b"") for record in records])
-        largest = max(largest, len(change.snapshot or b""))
-        if largest <= self._record_bytes_max:
+        if max(largest, len(change.snapshot or b"")) <= self._least_bytes_max:
             return None
-        text = f"would write a record of {largest} bytes; the limit is {self._record_bytes_max}"
-        return Refusal("too_large_effect", text)
+        for place, value in enumerate((change.snapshot, *[record[3] for record in records])):
+            own = place == 0 or records[place - 1].topic in {self._events, self._outcomes}
+            # What participants take may be less than what we write.
+            limit = self._record_bytes_max if own else self._least_bytes_max
+            if value is not None and len(value) > limit:
+                text = f"would write a record of {len(value)} bytes; the limit is {limit}"
+                return Refusal("too_large_effect", text)
+        return None
 
     def _step_command(
         self, shard: int, key: bytes, effect: SendCommand, traceparent: bytes | None

@@ -28,6 +28,7 @@ from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
+from orchestrator.runtime.holding import Holding
 from orchestrator.runtime.program import catalog_of
 from orchestrator.runtime.recovery import Recovery, RestoreProgress
 from orchestrator.runtime.settings import StandbySettings, WorkerSettings
@@ -216,6 +217,7 @@ def _assemble(
         on_progress=on_progress,
         nonce=lambda: uuid.uuid4().bytes,
     )
+    shared = [topics.participant_commands(name) for name in participants]
     return Worker(
         settings=settings,
         topics=inputs,
@@ -226,6 +228,7 @@ def _assemble(
         transactor=transactor,
         recovery=recovery,
         heir=heir,
+        holding=Holding(admin, recovery.halt, clock, log, partitions=partitions, shared=shared),
         disk=disk,
         clock=clock,
         counters=counters,

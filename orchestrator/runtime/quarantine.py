@@ -99,5 +99,11 @@ class Bisection:
             self.poisoned.difference_update(work)
             self._adjust()
 
+    def forget(self) -> None:
+        """Suspect nobody: it was no input's fault."""
+        self._suspects.clear()
+        self._failures_count = 0
+        self._adjust()
+
     def _adjust(self) -> None:
         self.count_max = max(1, len(self._suspects) // 2) if self._suspects else self._full

@@ -71,10 +71,11 @@ class Begin(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """The shard must not run. `text` says what a person can do."""
+    """The shard must not run. `text` says what was found, and `operator_action` what helps."""
 
     reason: str
     text: str
+    operator_action: str = StateError.operator_action
 
 
 class Ranges(NamedTuple):
@@ -449,5 +450,5 @@ class Recovery:
             shard=shard.partition,
             reason=why.reason,
             text=why.text,
-            operator_action=StateError.operator_action,
+            operator_action=why.operator_action,
         )

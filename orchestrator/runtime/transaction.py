@@ -55,6 +55,7 @@ class Transactor:
         self._sink = sink
         self._codec = codec
         self._changelog = topics.changelog
+        self._dead_letters = topics.dead_letters
         self._owner = owner
         self._partitions = partitions
 
@@ -74,11 +75,16 @@ class Transactor:
             group,
         )
         records = [*outbox.records, *snapshots(outbox, self._changelog)]
+        letters: list[Record] = []
+        if outbox.dead_letters:
+            # Only a tracked record tells who refused it; these are rare.
+            letters = [record for record in records if record.topic == self._dead_letters]
+            records = [record for record in records if record.topic != self._dead_letters]
         reach(CrashPoint.C02)
         if outbox.timers_count:
             reach(CrashPoint.C15)
         self._sink.begin()  # S4
-        self._send(records, pending.sealed)  # S6
+        self._send(records, letters, pending.sealed)  # S6
         for shard in outbox.shards.values():
             shard.seal()
         return pending
@@ -135,13 +141,17 @@ class Transactor:
         )
         return Sealed(shard, cursor, self._codec.encode_cursor(cursor))
 
-    def _send(self, records: list[Record], sealed: Sequence[Sealed]) -> None:
+    def _send(
+        self, records: list[Record], letters: list[Record], sealed: Sequence[Sealed]
+    ) -> None:
         half = max(1, len(records) // 2)
         self._sink.send_all(records[:1])
         reach(CrashPoint.C03)
         self._sink.send_all(records[1:half])
         reach(CrashPoint.C04)
         self._sink.send_all(records[half:])
+        for letter in letters:
+            self._sink.send(letter, track=True)
         for one in sealed:  # last of all, so that it closes its transaction in the changelog
             cursor = Record(self._changelog, one.shard.partition, CURSOR_KEY, one.encoded)
             self._sink.send(cursor, track=True)

@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from orchestrator import patience
 from orchestrator.codec.envelope import Envelope
 from orchestrator.core.events import CompensationRequested, SagaEnded, StepRequested
-from orchestrator.errors import CorruptStore, DiskFailed, Fenced, MustAbort, TransactionError
+from orchestrator.errors import (
+    CorruptStore,
+    DiskFailed,
+    Fenced,
+    MustAbort,
+    TransactionError,
+    Unwritable,
+)
 from orchestrator.kafka.base import (
     Assigned,
     FaultKind,
@@ -26,6 +33,7 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
+from orchestrator.runtime.holding import Holding
 from orchestrator.runtime.pipeline import Pipeline
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
@@ -66,6 +74,7 @@ class Worker:
         transactor: Transactor,
         recovery: Recovery,
         heir: Heir,
+        holding: Holding,
         disk: DiskWatch,
         clock: Clock,
         counters: Counters,
@@ -81,6 +90,7 @@ class Worker:
         self._pipeline = Pipeline(transactor, clock, self._stages)
         self._recovery = recovery
         self._heir = heir
+        self._holding = holding
         self._disk = disk
         self._is_paused = False
         """Whether the disk has too little room to take work."""
@@ -241,6 +251,7 @@ class Worker:
         if outbox is not None and self._attempt(outbox, self._pipeline.settle):
             self._failures_count = 0
             self._bisection.succeeded(outbox.work)
+            self._holding.succeeded(outbox.shards)
             self._count(outbox)
             self._tell(outbox)
 
@@ -250,6 +261,7 @@ class Worker:
         except TransactionError as error:
             if isinstance(error, MustAbort):
                 self._bisection.failed(outbox.work)
+            self._holding.failed(outbox.records, error)
             self._doubt(error)
             return False
         return True
@@ -292,7 +304,7 @@ class Worker:
         self._failures_count += 1
         self._counters.transaction_failures[type(error).__name__] += 1
         self._log.warning("transaction_failed", reason=type(error).__name__, text=str(error))
-        if isinstance(error, MustAbort):
+        if isinstance(error, MustAbort | Unwritable):
             try:
                 self._sink.abort()
             except TransactionError as worse:
@@ -437,6 +449,9 @@ class Worker:
         if self._disk_failed:
             shards = list(shards)
             yield from self._reopen(shards)
+        if self._holding.hold(self._shards):
+            self._bisection.forget()
+            shards = [shard for shard in shards if shard.status is not ShardStatus.HALTED]
         yield from self._recovery.take_over(shards, self._ready)
 
     def _stop_taking_over(self) -> None:
@@ -488,6 +503,9 @@ class Worker:
     def _keep_house(self) -> None:
         if self._taking_over is None:
             self._heir.turn()
+            held = self._holding.due(self._shards)
+            if held:
+                self._begin(held)
         now_s = self._clock.monotonic_s()
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
             self._synced_s = now_s

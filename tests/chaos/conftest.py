@@ -8,9 +8,49 @@ from town import Town
 from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
-SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city"}
-LONG = {"test_chaos_crashes", "test_chaos_protocol", "test_chaos_world", "test_chaos_zombies"}
+SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city", "fort", "hamlet"}
+LONG = {
+    "test_chaos_crashes",
+    "test_chaos_protocol",
+    "test_chaos_refusals",
+    "test_chaos_replies",
+    "test_chaos_schemas",
+    "test_chaos_sizes",
+    "test_chaos_timers",
+    "test_chaos_world",
+    "test_chaos_zombies",
+}
 """Minutes of faults against whole installations: `make chaos`, not `make test`."""
+
+ASKING = """
+
+class Ask(Command[Done], to=post):
+    account: str
+
+
+@Ask.handler
+def on_ask(command: Ask, tables: Transaction) -> Done:
+    return Done()
+
+
+@step(within=minutes(30), retry=Retry(attempts=1), irreversible=True)
+def ask(transfer: Transfer) -> Ask:
+    return Ask(transfer.target)
+
+
+@saga(version=1, deadline=minutes(600))
+def wait(flow: Flow, transfer: Later[Transfer]) -> None:
+    flow.do(ask(transfer))
+"""
+
+
+class AskingTown(Town):
+    """A town with sagas that wait for half an hour."""
+
+    def _write_program(self):
+        path = super()._write_program()
+        path.write_text(path.read_text() + ASKING)
+        return path
 
 
 def pytest_collection_modifyitems(items):
@@ -68,6 +108,15 @@ def city(three, proxy, topic_prefix, tmp_path):
 def town(broker, topic_prefix, tmp_path):
     """An installation with a bank and a post office, no worker yet."""
     made = Town(broker, topic_prefix, tmp_path)
+    made.open_shop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hamlet(broker, topic_prefix, tmp_path):
+    """An installation with sagas that ask the post office and wait long, no worker yet."""
+    made = AskingTown(broker, topic_prefix, tmp_path)
     made.open_shop()
     yield made
     made.close()

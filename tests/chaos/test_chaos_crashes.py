@@ -105,4 +105,6 @@ def test_one_of_three_dies_at_every_point_and_the_others_take_its_shards(three, 
     town.check()
 
     assert [worker.code for worker in others] == [None, None]
-    assert sum(len(worker.lines("fenced_dead_predecessor")) for worker in others) >= len(IN_THE_LOOP)
+    assert sum(len(worker.lines("fenced_dead_predecessor")) for worker in others) >= len(
+        IN_THE_LOOP
+    )

@@ -184,11 +184,12 @@ class Town:
         data_dir=None,
         free="",
         broken="",
+        schemas="",
     ):
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
         `free` is a file that says how many bytes its disk has left, `broken` one that makes the disk
-        fail while it exists.
+        fail while it exists, `schemas` the folder of the payloads' schemas.
         """
         asked = {
             "parent": os.getpid(),
@@ -204,6 +205,7 @@ class Town:
             "jumps": list(jumps),
             "free": str(free),
             "broken": str(broken),
+            "schemas": str(schemas),
         }
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
@@ -306,6 +308,16 @@ class Town:
                 if outcome.saga in self.ended:
                     self.doubled.add(outcome.saga)
                 self.ended[outcome.saga] = outcome
+
+    def wait_consumed(self, patience_s=PATIENCE_S):
+        """Wait until workers have consumed every command. Only clients may have written there."""
+
+        def consumed():
+            positions = self.admin.positions(self.prefix)
+            ends = self.admin.end_offsets(self.places(self.topics.commands))
+            return all(positions.get(place, 0) == end for place, end in ends.items())
+
+        wait_until(consumed, "all commands to be consumed", patience_s)
 
     @property
     def open_count(self):

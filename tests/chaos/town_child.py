@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator import modules
+from orchestrator.codec import files
+from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.errors import Doubtful, MustAbort
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings
@@ -96,6 +98,7 @@ def main() -> None:
         fail_disk_while_there(Path(asked["broken"]))
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
+    older = files.read(Path(asked["schemas"])) if asked["schemas"] else ()
     wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)
     wiring.run_worker(
         modules.load(asked["modules"]),
@@ -110,6 +113,7 @@ def main() -> None:
         stop,
         transactions=TransactionSettings(**asked["transactions"]),
         topics=Topics(asked["prefix"]),
+        payloads=AvroPayloads(older=older),
     )
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError
 
-from orchestrator.errors import ConfigurationError, Doubtful, Fenced, MustAbort, Retriable
+from orchestrator.errors import (
+    ConfigurationError,
+    Doubtful,
+    Fenced,
+    MustAbort,
+    Retriable,
+    Unwritable,
+)
 from orchestrator.kafka.base import FaultKind
 from orchestrator.kafka.errors import (
     cluster_error,
@@ -39,7 +46,10 @@ def error(code, *, fatal=False, retriable=False, abort=False):
         (error(KafkaError._TRANSPORT), Doubtful),
         (error(KafkaError._TIMED_OUT), Doubtful),
         (error(KafkaError.UNKNOWN), Doubtful),
-        (error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True), ConfigurationError),
+        (error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True), Unwritable),
+        (error(KafkaError.UNKNOWN_TOPIC_OR_PART, abort=True), Unwritable),
+        (error(KafkaError._UNKNOWN_PARTITION), Unwritable),
+        (error(KafkaError.GROUP_AUTHORIZATION_FAILED, abort=True), ConfigurationError),
         (error(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, fatal=True), ConfigurationError),
         (error(KafkaError.INVALID_TRANSACTION_TIMEOUT, fatal=True), ConfigurationError),
     ],

@@ -5,7 +5,7 @@ from confluent_kafka import KafkaException, Producer
 from kafka_kit import assigned, polled, rebalances, wait_for
 
 from orchestrator.codec.envelope import Record
-from orchestrator.errors import Doubtful, Fenced, MustAbort, Retriable
+from orchestrator.errors import Doubtful, Fenced, MustAbort, Retriable, Unwritable
 from orchestrator.kafka import sink as sink_module
 from orchestrator.kafka.base import Assigned, GroupMetadata, Lost, Position, TopicPartition
 from orchestrator.kafka.changelog import ChangelogReader
@@ -257,6 +257,38 @@ def test_a_record_that_the_topic_refuses_must_abort(cluster, reader):
     cluster.commit(sink, topic, b"small")
 
     assert values(cluster, reader, topic) == [b"small"]
+
+
+def test_who_refused_a_tracked_record_is_told(cluster):
+    topic, other = cluster.topic(**{"max.message.bytes": "2000"}), cluster.topic("other")
+    sink = cluster.sink(compression="none")
+    sink.begin()
+    sink.send(Record(other, 0, b"k", b"taken"), track=True)
+    sink.send(Record(topic, 0, b"k", b"x" * 5_000), track=True)
+    with pytest.raises(Unwritable, match=topic) as raised:
+        sink.commit()
+    assert raised.value.refused == {TopicPartition(topic, 0)}
+    sink.abort()
+    sink.rotate()
+    assert cluster.commit(sink, topic, b"small") != {}
+
+
+def test_a_topic_that_is_not_there_takes_nothing(cluster):
+    sink = cluster.sink()
+    missing = TopicPartition(f"{cluster.prefix}.missing", 0)
+    with pytest.raises(Unwritable) as raised:
+        cluster.commit(sink, missing.topic, b"lost")
+    assert raised.value.refused == {missing}
+
+
+def test_the_cluster_tells_which_places_take_nothing(cluster):
+    topic = cluster.topic()
+    places = [TopicPartition(topic, 0), TopicPartition(topic, 1), TopicPartition("missing", 0)]
+
+    refused = cluster.admin.refusals(places)
+
+    assert refused.keys() == set(places[1:])
+    assert "no partition 1" in refused[places[1]]
 
 
 def test_a_full_queue_is_waited_for(cluster, reader):

@@ -287,6 +287,17 @@ def test_what_would_be_too_large_is_refused_and_the_saga_is_untouched():
     assert bench.shard.overlay == {}
 
 
+def test_a_step_command_that_no_participant_would_take_begins_no_saga():
+    bench, limit = Bench(record_bytes_max=900_000), DEFAULT_LIMITS.value_bytes_max
+    bench.start("s-1", item="x" * (limit - 50))
+    assert [letter.reason for letter in bench.letters()] == ["too_large_effect"]
+    assert bench.shard.overlay == {}
+    bench.start("s-2", item="x" * (limit - 100))
+    assert bench.topics().count(TOPICS.participant_commands("till")) == 1
+    # What only workers and readers see may be larger.
+    assert max(len(record.value) for record in bench.outbox.records) > limit
+
+
 def test_a_bug_of_ours_poisons_one_input_only():
     class Broken(RecordCodec):
         def encode_transition(self, transition):
