@@ -99,6 +99,7 @@ class Bench:
             worker="w",
         )
         self.interpreter._record_bytes_max = record_bytes_max
+        self.interpreter._least_bytes_max = min(record_bytes_max, DEFAULT_LIMITS.value_bytes_max)
         self.store = MemoryStore()
         self.shard = Shard(0, self.store, CODEC.decode_snapshot, 100)
         self.shard.status = ShardStatus.RUNNING
