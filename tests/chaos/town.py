@@ -64,6 +64,9 @@ class Process:
 
     def __init__(self, name, command, log, environment):
         self.name, self.log = name, log
+        self.buried = False
+        """Whether its end was taken note of."""
+        self._lines, self._read_bytes, self._is_read = [], 0, False
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
@@ -99,13 +102,19 @@ class Process:
 
     def lines(self, *events):
         """What it has logged so far, oldest first; of these events, or of all."""
-        found = []
-        for text in self.log.read_text(errors="replace").splitlines():
+        if not self._is_read:
+            self._is_read = self.buried
+            self._read_on()
+        return [line for line in self._lines if not events or line.get("event") in events]
+
+    def _read_on(self):
+        with self.log.open("rb") as log:
+            log.seek(self._read_bytes)
+            whole = log.read().rpartition(b"\n")[0]
+        self._read_bytes += len(whole) + 1 if whole else 0
+        for text in whole.decode(errors="replace").splitlines():
             if text.startswith("{") and text.endswith("}"):
-                line = json.loads(text)
-                if not events or line.get("event") in events:
-                    found.append(line)
-        return found
+                self._lines.append(json.loads(text))
 
     def wait_logged(self, event, count=1, patience_s=PATIENCE_S):
         """Wait until it has logged an event so often; give those lines."""
@@ -151,7 +160,7 @@ class Town:
         self.space = sys.modules[self.sagas["move"].spec.function.__module__]
         self.processes, self.started = [], Counter()
         self.acknowledged, self.ended, self.doubled = set(), {}, set()
-        self._next, self._starts = 0, {}
+        self._next, self._starts, self.differing = 0, {}, []
         self._create_topics()
         self.client = Client(settings=self.settings, prefix=prefix)
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
@@ -183,10 +192,12 @@ class Town:
         kafka=None,
         data_dir=None,
         free="",
+        standby=None,
     ):
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
-        `free` is a file that says how many bytes its disk has left.
+        `free` is a file that says how many bytes its disk has left; `standby` are the settings of
+        its standby, without which it has none.
         """
         asked = {
             "parent": os.getpid(),
@@ -201,6 +212,7 @@ class Town:
             "planted": planted,
             "jumps": list(jumps),
             "free": str(free),
+            "standby": standby,
         }
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
@@ -356,6 +368,7 @@ class Town:
             *self._foreign_dead_letters(dict(bad)),
             *self._ends_as_named(),
             *self._letters(),
+            *self.differing,
             *self.hanging(),
         ]
 
@@ -426,14 +439,20 @@ class Town:
             ledger.close()
 
     def _newest_stores(self, log):
-        """A worker that lost a shard keeps an older store of it: the newest of each counts."""
-        found = {}
+        """A worker that lost a shard keeps an older store of it: the newest of each count, and agree."""
+        found, self.differing = {}, []
         for shard in range(log.partitions_count):
             _, cursor = log.changelog(shard, log.span(self.topics.changelog, shard))
             newest = 0 if cursor is None else cursor.transaction
-            for copy in self._copies(shard):
-                if copy.cursor is not None and copy.cursor.transaction == newest:
-                    found.update((saga, held.value) for saga, held in copy.snapshots.items())
+            copies = [
+                {saga: held.value for saga, held in copy.snapshots.items()}
+                for copy in self._copies(shard)
+                if copy.cursor is not None and copy.cursor.transaction == newest
+            ]
+            if any(copy != copies[0] for copy in copies[1:]):
+                self.differing.append(Violation("I5", "", f"the stores of shard {shard} differ"))
+            for copy in copies[:1]:
+                found.update(copy)
         return found
 
     def _copies(self, shard):

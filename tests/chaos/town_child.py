@@ -18,7 +18,7 @@ from orchestrator.observability import log
 from orchestrator.runtime import disk
 from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
-from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.settings import StandbySettings, WorkerSettings
 from orchestrator.runtime.signals import StopRequest
 from orchestrator.topics import Topics
 
@@ -92,7 +92,22 @@ def main() -> None:
         stop,
         transactions=TransactionSettings(**asked["transactions"]),
         topics=Topics(asked["prefix"]),
+        standby=StandbySettings(**asked["standby"] or {}),
+        standby_command=standby_command(asked) if asked["standby"] else (),
     )
+
+
+def standby_command(asked):
+    """What starts the worker's standby, as a user's worker would."""
+    flags = {
+        "bootstrap-servers": asked["servers"],
+        "prefix": asked["prefix"],
+        "data-dir": asked["data_dir"],
+        "instance": asked["ordinal"],
+        **{name.replace("_", "-"): value for name, value in asked["standby"].items()},
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "orchestrator", "standby", *words]
 
 
 if __name__ == "__main__":
