@@ -9,7 +9,13 @@ from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
 SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city"}
-LONG = {"test_chaos_crashes", "test_chaos_protocol", "test_chaos_world", "test_chaos_zombies"}
+LONG = {
+    "test_chaos_crashes",
+    "test_chaos_protocol",
+    "test_chaos_world",
+    "test_chaos_zombies",
+    "test_chaos_fences",
+}
 """Minutes of faults against whole installations: `make chaos`, not `make test`."""
 
 

@@ -44,7 +44,23 @@ OPENING_CENTS = 10_000
 LOG_SHOWN_CHARS = 4_000
 KINDS = ("m-ok", "s-ok", "m-poor", "s-closed", "h-any", "m-ok")
 """Which saga, and how it must end: a saga's id says it all."""
-ENDS = {"ok": {"completed"}, "poor": {"rolled_back"}, "closed": {"rolled_back"}}
+ENDS = {
+    "ok": {"completed"},
+    "poor": {"rolled_back"},
+    "closed": {"rolled_back"},
+    "back": {"rolled_back"},
+    "never": {"cancelled"},
+}
+SAGAS = {
+    "m": "move",
+    "s": "spread",
+    "h": "hurry",
+    "b": "brittle",
+    "k": "broken",
+    "w": "swelling",
+    "e": "endless",
+    "f": "wide",
+}
 EITHER = {"completed", "rolled_back"}
 
 
@@ -193,6 +209,7 @@ class Town:
         data_dir=None,
         free="",
         standby=None,
+        session_ms=6_000,
     ):
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
@@ -213,6 +230,7 @@ class Town:
             "jumps": list(jumps),
             "free": str(free),
             "standby": standby,
+            "session_ms": session_ms,
         }
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
@@ -266,9 +284,9 @@ class Town:
 
     # --- the clients ----------------------------------------------------------------------------
 
-    def begin(self, count, kinds=KINDS):
-        """Start so many sagas; returns when all are acknowledged."""
-        wanted = [self._made(kinds[n % len(kinds)]) for n in range(count)]
+    def begin(self, count, kinds=KINDS, shard=None):
+        """Start so many sagas, of one shard or of all; returns when all are acknowledged."""
+        wanted = [self._made(kinds[n % len(kinds)], shard) for n in range(count)]
         self._starts.update(wanted)
         self.client.start_many(wanted, lambda receipt: self.acknowledged.add(receipt.saga))
         return [saga_id for saga_id, _ in wanted]
@@ -297,15 +315,17 @@ class Town:
         """Every partition of a topic."""
         return [TopicPartition(topic, number) for number in range(self.partitions)]
 
-    def _made(self, kind):
+    def _made(self, kind, shard):
         self._next += 1
         number, (letter, end) = self._next, kind.split("-")
+        saga_id = f"{letter}-{number:06}-{end}"
+        if shard not in (None, partition_of(saga_id.encode(), self.partitions)):
+            return self._made(kind, shard)
         source = f"account-{number % ACCOUNTS_COUNT}"
         target = f"saving-{number * 7 % ACCOUNTS_COUNT}" + ("-closed" if end == "closed" else "")
         cents = 10 * OPENING_CENTS * ACCOUNTS_COUNT if end == "poor" else number % 7 + 1
-        saga = {"m": "move", "s": "spread", "h": "hurry"}[letter]
         transfer = self.space.Transfer(source=source, target=target, amount_cents=cents)
-        return f"{letter}-{number:06}-{end}", self.sagas[saga].given(transfer)
+        return saga_id, self.sagas[SAGAS[letter]].given(transfer)
 
     def look(self, timeout_s=0.05):
         """Read what has ended since."""
@@ -323,14 +343,20 @@ class Town:
 
     def wait_ended(self, patience_s=PATIENCE_S, share=1.0):
         """Wait until that share of all acknowledged sagas has ended."""
+        self._wait_ended(self.acknowledged, patience_s, share)
+
+    def wait_these(self, sagas, patience_s=PATIENCE_S):
+        """Wait until these have ended."""
+        self._wait_ended(set(sagas), patience_s, 1.0)
+
+    def _wait_ended(self, sagas, patience_s, share):
         deadline_s = time.monotonic() + patience_s
-        while self.open_count > (1 - share) * len(self.acknowledged):
+        while len(missing := sagas - self.ended.keys()) > (1 - share) * len(sagas):
             self.look()
             if time.monotonic() > deadline_s:
-                missing = sorted(self.acknowledged - self.ended.keys())
                 raise AssertionError(
-                    f"not in {patience_s:.0f} s: {len(missing)} of {len(self.acknowledged)} have"
-                    f" not ended, such as {missing[:5]}\n{self.report()}"
+                    f"not in {patience_s:.0f} s: {len(missing)} of {len(sagas)} have not ended,"
+                    f" such as {sorted(missing)[:5]}\n{self.report()}"
                 )
 
     def report(self):
@@ -421,9 +447,11 @@ class Town:
 
     def _letters(self):
         """The second participant's tables: one letter for each saga that has told somebody."""
+        letters = {"s": 1, "f": self.space.FAN_COUNT}
         told = sum(
-            saga.startswith("s-") and outcome.business == "completed"
+            letters.get(saga[0], 0)
             for saga, outcome in self.ended.items()
+            if outcome.business == "completed"
         )
         sent = sum(self._table("post", "letters").values())
         if sent != told:

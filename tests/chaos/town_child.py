@@ -9,6 +9,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from confluent_kafka import Consumer
+
 from orchestrator import modules
 from orchestrator.errors import Doubtful, MustAbort
 from orchestrator.kafka.settings import KafkaSettings
@@ -63,7 +65,19 @@ class JumpingClock(SystemClock):
         return super().now_ms() + self._offset_ms
 
 
-SINKS = {"trusting": TrustingSink, "aborting": AbortingSink}
+class GrouplessSink(TransactionalSink):
+    """Sends positions as a consumer that is in no group does: brokers take them from whoever."""
+
+    def send_offsets(self, positions, group):
+        nobody = Consumer({"bootstrap.servers": ASKED["servers"], "group.id": ASKED["prefix"]})
+        super().send_offsets(positions, group._replace(raw=nobody.consumer_group_metadata()))
+        nobody.close()
+
+
+ASKED = {}
+SINKS = {"trusting": TrustingSink, "aborting": AbortingSink, "groupless": GrouplessSink}
+UNFENCING = "unfencing"
+"""Planted: whoever takes a shard over leaves its dead owner's producer alone."""
 
 
 def main() -> None:
@@ -71,14 +85,17 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR2)  # says where it stands, when a test asks
     log.configure("info")
     stop = StopRequest(asked["parent"])
-    if asked["planted"]:
+    ASKED.update(asked)
+    if asked["planted"] == UNFENCING:
+        wiring.fence = lambda *_: None
+    elif asked["planted"]:
         wiring.TransactionalSink = SINKS[asked["planted"]]
     if asked["jumps"]:
         JumpingClock.jumps = asked["jumps"]
         wiring.SystemClock = JumpingClock
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
-    wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)
+    wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=asked["session_ms"])
     wiring.run_worker(
         modules.load(asked["modules"]),
         WorkerSettings(
