@@ -15,6 +15,7 @@ LONG = {
     "test_chaos_world",
     "test_chaos_zombies",
     "test_chaos_fences",
+    "test_chaos_groups",
 }
 """Minutes of faults against whole installations: `make chaos`, not `make test`."""
 
