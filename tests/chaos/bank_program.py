@@ -77,13 +77,13 @@ class Announce(Command[Done, Refused], to=post):
     account: str
 
 
-class Fetch(Command[Parcel], to=post):
+class Fetch(Command[Parcel], to=bank):
     """Asks for something large."""
 
     account: str
 
 
-class ReturnIt(Command[Done], to=post):
+class ReturnIt(Command[Done], to=bank):
     account: str
 
 
@@ -252,7 +252,7 @@ def raising_late(transfer: Transfer) -> GiveBack:
     raise LookupError(f"no such account: {transfer.target}")
 
 
-@step(within=seconds(1), retry=HASTY)
+@step(within=seconds(4), retry=HASTY)
 def fetch(transfer: Transfer) -> Fetch:
     return Fetch(transfer.target)
 
@@ -268,8 +268,9 @@ def knock(transfer: Transfer) -> Knock:
 
 
 @derive
-def size(first: Parcel, second: Parcel, third: Parcel, fourth: Parcel) -> Balance:
-    return Balance(sum(len(parcel.content) for parcel in (first, second, third, fourth)))
+def size(first: Parcel, second: Parcel, third: Parcel, fourth: Parcel, fifth: Parcel) -> Balance:
+    parcels = (first, second, third, fourth, fifth)
+    return Balance(sum(len(parcel.content) for parcel in parcels))
 
 
 def announcements(transfer: Later[Transfer]) -> list[Any]:
@@ -299,7 +300,8 @@ def swelling(flow: Flow, transfer: Later[Transfer]) -> Later[Balance]:
     second = flow.do(fetch.named("second")(transfer))
     third = flow.do(fetch.named("third")(transfer))
     fourth = flow.do(fetch.named("fourth")(transfer))
-    return size(first, second, third, fourth)
+    fifth = flow.do(fetch.named("fifth")(transfer))
+    return size(first, second, third, fourth, fifth)
 
 
 @saga(version=1, deadline=minutes(10))
@@ -311,5 +313,4 @@ def endless(flow: Flow, transfer: Later[Transfer]) -> None:
 @saga(version=1, deadline=minutes(10))
 def wide(flow: Flow, transfer: Later[Transfer]) -> None:
     """Asks a great many things at once."""
-    flow.do(debit(transfer))
     flow.parallel(*announcements(transfer))

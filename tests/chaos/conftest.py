@@ -16,6 +16,7 @@ LONG = {
     "test_chaos_zombies",
     "test_chaos_fences",
     "test_chaos_groups",
+    "test_chaos_load",
 }
 """Minutes of faults against whole installations: `make chaos`, not `make test`."""
 
