@@ -8,6 +8,7 @@ nobody takes, so that a gift can always be taken back), and letters to `-closed`
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from orchestrator import (
     Command,
@@ -17,17 +18,21 @@ from orchestrator import (
     Participant,
     Payload,
     Retry,
+    derive,
     minutes,
     saga,
     seconds,
     step,
 )
-from orchestrator.participant import Transaction
+from orchestrator.participant import RetryLater, Transaction
 
 bank = Participant("bank")
 post = Participant("post")
 
 OPENING_CENTS = 10_000
+PARCEL_BYTES = 240_000
+"""Four of them are more than a saga may hold."""
+FAN_COUNT = 400
 
 
 class Transfer(Payload):
@@ -38,6 +43,10 @@ class Transfer(Payload):
 
 class Balance(Payload):
     cents: int
+
+
+class Parcel(Payload):
+    content: bytes
 
 
 class Refused(Payload):
@@ -65,6 +74,22 @@ class TakeBack(Command[Done], to=bank):
 
 
 class Announce(Command[Done, Refused], to=post):
+    account: str
+
+
+class Fetch(Command[Parcel], to=bank):
+    """Asks for something large."""
+
+    account: str
+
+
+class ReturnIt(Command[Done], to=bank):
+    account: str
+
+
+class Knock(Command[Done], to=post):
+    """Is never answered but by "try again"."""
+
     account: str
 
 
@@ -106,6 +131,21 @@ def on_announce(command: Announce, tables: Transaction) -> Done | Refused:
     return Done()
 
 
+@Fetch.handler
+def on_fetch(_: Fetch) -> Parcel:
+    return Parcel(bytes(PARCEL_BYTES))
+
+
+@ReturnIt.handler
+def on_return_it(_: ReturnIt) -> Done:
+    return Done()
+
+
+@Knock.handler
+def on_knock(command: Knock) -> Done:
+    raise RetryLater(f"{command.account} is not at home")
+
+
 @Apologise.handler
 def on_apologise(command: Apologise, tables: Transaction) -> Done:
     tables.add("letters", command.account, -1)
@@ -113,6 +153,7 @@ def on_apologise(command: Apologise, tables: Transaction) -> Done:
 
 
 PATIENT = Retry.forever(first=timedelta(milliseconds=200), cap=seconds(1))
+NEVER_TIRED = Retry.forever(first=timedelta(milliseconds=100), cap=timedelta(milliseconds=100))
 HASTY = Retry(attempts=2, first=timedelta(milliseconds=100))
 
 
@@ -191,3 +232,85 @@ def hurry(flow: Flow, transfer: Later[Transfer]) -> None:
     """Take at once or not at all: a silent bank turns the saga back without knowing."""
     flow.do(hasty_debit(transfer))
     flow.pivot(credit(transfer))
+
+
+# --- poison: sagas that must harm nobody but themselves -----------------------------------------
+
+
+@step(within=seconds(1), retry=PATIENT)
+def raising(transfer: Transfer) -> Credit:
+    raise LookupError(f"no such account: {transfer.target}")
+
+
+@raising.undo(within=seconds(1), retry=PATIENT)
+def not_raising(command: Credit, _: Balance | None) -> TakeBack:
+    return TakeBack(command.account, command.amount_cents)
+
+
+@step(within=seconds(1), retry=PATIENT, irreversible=True)
+def raising_late(transfer: Transfer) -> GiveBack:
+    raise LookupError(f"no such account: {transfer.target}")
+
+
+@step(within=seconds(4), retry=HASTY)
+def fetch(transfer: Transfer) -> Fetch:
+    return Fetch(transfer.target)
+
+
+@fetch.undo(within=seconds(1), retry=PATIENT)
+def return_it(command: Fetch, _: Parcel | None) -> ReturnIt:
+    return ReturnIt(command.account)
+
+
+@step(within=seconds(1), retry=NEVER_TIRED, irreversible=True)
+def knock(transfer: Transfer) -> Knock:
+    return Knock(transfer.target)
+
+
+@derive
+def size(first: Parcel, second: Parcel, third: Parcel, fourth: Parcel, fifth: Parcel) -> Balance:
+    parcels = (first, second, third, fourth, fifth)
+    return Balance(sum(len(parcel.content) for parcel in parcels))
+
+
+def announcements(transfer: Later[Transfer]) -> list[Any]:
+    return [announce.named(f"announce_{n}")(transfer) for n in range(FAN_COUNT)]
+
+
+@saga(version=1, deadline=minutes(10))
+def brittle(flow: Flow, transfer: Later[Transfer]) -> None:
+    """Its second step can never be made."""
+    flow.do(debit(transfer))
+    flow.do(raising(transfer))
+
+
+@saga(version=1, deadline=minutes(10))
+def broken(flow: Flow, transfer: Later[Transfer]) -> None:
+    """Its step of no return can never be made."""
+    flow.do(debit(transfer))
+    flow.pivot(credit(transfer))
+    flow.do(raising_late(transfer))
+
+
+@saga(version=1, deadline=minutes(10))
+def swelling(flow: Flow, transfer: Later[Transfer]) -> Later[Balance]:
+    """What it is given is more than it can carry."""
+    flow.do(debit(transfer))
+    first = flow.do(fetch.named("first")(transfer))
+    second = flow.do(fetch.named("second")(transfer))
+    third = flow.do(fetch.named("third")(transfer))
+    fourth = flow.do(fetch.named("fourth")(transfer))
+    fifth = flow.do(fetch.named("fifth")(transfer))
+    return size(first, second, third, fourth, fifth)
+
+
+@saga(version=1, deadline=minutes(10))
+def endless(flow: Flow, transfer: Later[Transfer]) -> None:
+    """Asks for ever, as fast as it may."""
+    flow.do(knock(transfer))
+
+
+@saga(version=1, deadline=minutes(10))
+def wide(flow: Flow, transfer: Later[Transfer]) -> None:
+    """Asks a great many things at once."""
+    flow.parallel(*announcements(transfer))

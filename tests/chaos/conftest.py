@@ -8,9 +8,12 @@ from town import Town
 from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
-SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city", "fort", "hamlet"}
+SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city", "fort", "hamlet", "three"}
 LONG = {
     "test_chaos_crashes",
+    "test_chaos_fences",
+    "test_chaos_groups",
+    "test_chaos_load",
     "test_chaos_protocol",
     "test_chaos_refusals",
     "test_chaos_replies",

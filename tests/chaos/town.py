@@ -44,7 +44,23 @@ OPENING_CENTS = 10_000
 LOG_SHOWN_CHARS = 4_000
 KINDS = ("m-ok", "s-ok", "m-poor", "s-closed", "h-any", "m-ok")
 """Which saga, and how it must end: a saga's id says it all."""
-ENDS = {"ok": {"completed"}, "poor": {"rolled_back"}, "closed": {"rolled_back"}}
+ENDS = {
+    "ok": {"completed"},
+    "poor": {"rolled_back"},
+    "closed": {"rolled_back"},
+    "back": {"rolled_back"},
+    "never": {"cancelled"},
+}
+SAGAS = {
+    "m": "move",
+    "s": "spread",
+    "h": "hurry",
+    "b": "brittle",
+    "k": "broken",
+    "w": "swelling",
+    "e": "endless",
+    "f": "wide",
+}
 EITHER = {"completed", "rolled_back"}
 
 
@@ -64,6 +80,9 @@ class Process:
 
     def __init__(self, name, command, log, environment):
         self.name, self.log = name, log
+        self.buried = False
+        """Whether its end was taken note of."""
+        self._lines, self._read_bytes, self._is_read = [], 0, False
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
@@ -99,13 +118,19 @@ class Process:
 
     def lines(self, *events):
         """What it has logged so far, oldest first; of these events, or of all."""
-        found = []
-        for text in self.log.read_text(errors="replace").splitlines():
+        if not self._is_read:
+            self._is_read = self.buried
+            self._read_on()
+        return [line for line in self._lines if not events or line.get("event") in events]
+
+    def _read_on(self):
+        with self.log.open("rb") as log:
+            log.seek(self._read_bytes)
+            whole = log.read().rpartition(b"\n")[0]
+        self._read_bytes += len(whole) + 1 if whole else 0
+        for text in whole.decode(errors="replace").splitlines():
             if text.startswith("{") and text.endswith("}"):
-                line = json.loads(text)
-                if not events or line.get("event") in events:
-                    found.append(line)
-        return found
+                self._lines.append(json.loads(text))
 
     def wait_logged(self, event, count=1, patience_s=PATIENCE_S):
         """Wait until it has logged an event so often; give those lines."""
@@ -151,7 +176,7 @@ class Town:
         self.space = sys.modules[self.sagas["move"].spec.function.__module__]
         self.processes, self.started = [], Counter()
         self.acknowledged, self.ended, self.doubled = set(), {}, set()
-        self._next, self._starts = 0, {}
+        self._next, self._starts, self.differing = 0, {}, []
         self._create_topics()
         self.client = Client(settings=self.settings, prefix=prefix)
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
@@ -185,11 +210,14 @@ class Town:
         free="",
         broken="",
         schemas="",
+        standby=None,
+        session_ms=6_000,
     ):
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
         `free` is a file that says how many bytes its disk has left, `broken` one that makes the disk
-        fail while it exists, `schemas` the folder of the payloads' schemas.
+        fail while it exists, `schemas` the folder of the payloads' schemas; `standby` are the settings
+        of its standby, without which it has none.
         """
         asked = {
             "parent": os.getpid(),
@@ -206,6 +234,8 @@ class Town:
             "free": str(free),
             "broken": str(broken),
             "schemas": str(schemas),
+            "standby": standby,
+            "session_ms": session_ms,
         }
         command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
@@ -259,9 +289,9 @@ class Town:
 
     # --- the clients ----------------------------------------------------------------------------
 
-    def begin(self, count, kinds=KINDS):
-        """Start so many sagas; returns when all are acknowledged."""
-        wanted = [self._made(kinds[n % len(kinds)]) for n in range(count)]
+    def begin(self, count, kinds=KINDS, shard=None):
+        """Start so many sagas, of one shard or of all; returns when all are acknowledged."""
+        wanted = [self._made(kinds[n % len(kinds)], shard) for n in range(count)]
         self._starts.update(wanted)
         self.client.start_many(wanted, lambda receipt: self.acknowledged.add(receipt.saga))
         return [saga_id for saga_id, _ in wanted]
@@ -290,15 +320,17 @@ class Town:
         """Every partition of a topic."""
         return [TopicPartition(topic, number) for number in range(self.partitions)]
 
-    def _made(self, kind):
+    def _made(self, kind, shard):
         self._next += 1
         number, (letter, end) = self._next, kind.split("-")
+        saga_id = f"{letter}-{number:06}-{end}"
+        if shard not in (None, partition_of(saga_id.encode(), self.partitions)):
+            return self._made(kind, shard)
         source = f"account-{number % ACCOUNTS_COUNT}"
         target = f"saving-{number * 7 % ACCOUNTS_COUNT}" + ("-closed" if end == "closed" else "")
         cents = 10 * OPENING_CENTS * ACCOUNTS_COUNT if end == "poor" else number % 7 + 1
-        saga = {"m": "move", "s": "spread", "h": "hurry"}[letter]
         transfer = self.space.Transfer(source=source, target=target, amount_cents=cents)
-        return f"{letter}-{number:06}-{end}", self.sagas[saga].given(transfer)
+        return saga_id, self.sagas[SAGAS[letter]].given(transfer)
 
     def look(self, timeout_s=0.05):
         """Read what has ended since."""
@@ -326,14 +358,20 @@ class Town:
 
     def wait_ended(self, patience_s=PATIENCE_S, share=1.0):
         """Wait until that share of all acknowledged sagas has ended."""
+        self._wait_ended(self.acknowledged, patience_s, share)
+
+    def wait_these(self, sagas, patience_s=PATIENCE_S):
+        """Wait until these have ended."""
+        self._wait_ended(set(sagas), patience_s, 1.0)
+
+    def _wait_ended(self, sagas, patience_s, share):
         deadline_s = time.monotonic() + patience_s
-        while self.open_count > (1 - share) * len(self.acknowledged):
+        while len(missing := sagas - self.ended.keys()) > (1 - share) * len(sagas):
             self.look()
             if time.monotonic() > deadline_s:
-                missing = sorted(self.acknowledged - self.ended.keys())
                 raise AssertionError(
-                    f"not in {patience_s:.0f} s: {len(missing)} of {len(self.acknowledged)} have"
-                    f" not ended, such as {missing[:5]}\n{self.report()}"
+                    f"not in {patience_s:.0f} s: {len(missing)} of {len(sagas)} have not ended,"
+                    f" such as {sorted(missing)[:5]}\n{self.report()}"
                 )
 
     def report(self):
@@ -371,6 +409,7 @@ class Town:
             *self._foreign_dead_letters(dict(bad)),
             *self._ends_as_named(),
             *self._letters(),
+            *self.differing,
             *self.hanging(),
         ]
 
@@ -423,9 +462,11 @@ class Town:
 
     def _letters(self):
         """The second participant's tables: one letter for each saga that has told somebody."""
+        letters = {"s": 1, "f": self.space.FAN_COUNT}
         told = sum(
-            saga.startswith("s-") and outcome.business == "completed"
+            letters.get(saga[0], 0)
             for saga, outcome in self.ended.items()
+            if outcome.business == "completed"
         )
         sent = sum(self._table("post", "letters").values())
         if sent != told:
@@ -441,14 +482,20 @@ class Town:
             ledger.close()
 
     def _newest_stores(self, log):
-        """A worker that lost a shard keeps an older store of it: the newest of each counts."""
-        found = {}
+        """A worker that lost a shard keeps an older store of it: the newest of each count, and agree."""
+        found, self.differing = {}, []
         for shard in range(log.partitions_count):
             _, cursor = log.changelog(shard, log.span(self.topics.changelog, shard))
             newest = 0 if cursor is None else cursor.transaction
-            for copy in self._copies(shard):
-                if copy.cursor is not None and copy.cursor.transaction == newest:
-                    found.update((saga, held.value) for saga, held in copy.snapshots.items())
+            copies = [
+                {saga: held.value for saga, held in copy.snapshots.items()}
+                for copy in self._copies(shard)
+                if copy.cursor is not None and copy.cursor.transaction == newest
+            ]
+            if any(copy != copies[0] for copy in copies[1:]):
+                self.differing.append(Violation("I5", "", f"the stores of shard {shard} differ"))
+            for copy in copies[:1]:
+                found.update(copy)
         return found
 
     def _copies(self, shard):

@@ -9,6 +9,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from confluent_kafka import Consumer
+
 from orchestrator import modules
 from orchestrator.codec import files
 from orchestrator.codec.payloads import AvroPayloads
@@ -20,7 +22,7 @@ from orchestrator.observability import log
 from orchestrator.runtime import disk
 from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
-from orchestrator.runtime.settings import WorkerSettings
+from orchestrator.runtime.settings import StandbySettings, WorkerSettings
 from orchestrator.runtime.signals import StopRequest
 from orchestrator.store import rocks
 from orchestrator.topics import Topics
@@ -81,7 +83,19 @@ def fail_disk_while_there(mark):
         setattr(rocks, name, refusing(getattr(rocks, name)))
 
 
-SINKS = {"trusting": TrustingSink, "aborting": AbortingSink}
+class GrouplessSink(TransactionalSink):
+    """Sends positions as a consumer that is in no group does: brokers take them from whoever."""
+
+    def send_offsets(self, positions, group):
+        nobody = Consumer({"bootstrap.servers": ASKED["servers"], "group.id": ASKED["prefix"]})
+        super().send_offsets(positions, group._replace(raw=nobody.consumer_group_metadata()))
+        nobody.close()
+
+
+ASKED = {}
+SINKS = {"trusting": TrustingSink, "aborting": AbortingSink, "groupless": GrouplessSink}
+UNFENCING = "unfencing"
+"""Planted: whoever takes a shard over leaves its dead owner's producer alone."""
 
 
 def main() -> None:
@@ -89,7 +103,10 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR2)  # says where it stands, when a test asks
     log.configure("info")
     stop = StopRequest(asked["parent"])
-    if asked["planted"]:
+    ASKED.update(asked)
+    if asked["planted"] == UNFENCING:
+        wiring.fence = lambda *_: None
+    elif asked["planted"]:
         wiring.TransactionalSink = SINKS[asked["planted"]]
     if asked["jumps"]:
         JumpingClock.jumps = asked["jumps"]
@@ -99,7 +116,7 @@ def main() -> None:
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
     older = files.read(Path(asked["schemas"])) if asked["schemas"] else ()
-    wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=6_000)
+    wiring.KafkaSource = partial(KafkaSource, session_timeout_ms=asked["session_ms"])
     wiring.run_worker(
         modules.load(asked["modules"]),
         WorkerSettings(
@@ -114,7 +131,22 @@ def main() -> None:
         transactions=TransactionSettings(**asked["transactions"]),
         topics=Topics(asked["prefix"]),
         payloads=AvroPayloads(older=older),
+        standby=StandbySettings(**asked["standby"] or {}),
+        standby_command=standby_command(asked) if asked["standby"] else (),
     )
+
+
+def standby_command(asked):
+    """What starts the worker's standby, as a user's worker would."""
+    flags = {
+        "bootstrap-servers": asked["servers"],
+        "prefix": asked["prefix"],
+        "data-dir": asked["data_dir"],
+        "instance": asked["ordinal"],
+        **{name.replace("_", "-"): value for name, value in asked["standby"].items()},
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "orchestrator", "standby", *words]
 
 
 if __name__ == "__main__":
