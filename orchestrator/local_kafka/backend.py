@@ -65,14 +65,16 @@ class Backend(Protocol):
 class ProcessBackend:
     """Java processes of this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: str | Path = BROKER_LOCK) -> None:
+        """Take the jars that a lock names."""
+        self._lock = lock
         self._java: Path | None = None
         self._class_path = ""
 
     def prepare(self, on_progress: OnProgress) -> None:
         """Find Java and fetch the jars."""
         self._java = find_java()
-        self._class_path = ":".join(map(str, fetch(BROKER_LOCK, on_progress)))
+        self._class_path = ":".join(map(str, fetch(self._lock, on_progress)))
 
     def launch(
         self, name: str, arguments: tuple[str, ...], output: Path, thrown_away: Path | None

@@ -61,9 +61,10 @@ class Artifact:
         return path.stat().st_size == self.size_bytes and sha256_of(path) == self.sha256
 
 
-def load_lock(name: str) -> tuple[Artifact, ...]:
-    """The files that a committed lock names."""
-    text = (files("orchestrator.local_kafka") / name).read_text(encoding="utf-8")
+def load_lock(name: str | Path) -> tuple[Artifact, ...]:
+    """The files that a committed lock names: one of this package's, or one that lies elsewhere."""
+    where = name if isinstance(name, Path) else files("orchestrator.local_kafka") / name
+    text = where.read_text(encoding="utf-8")
     return tuple(Artifact(**entry) for entry in json.loads(text)["artifacts"])
 
 
@@ -84,7 +85,7 @@ def cache_dir() -> Path:
         ) from error
 
 
-def fetch(lock: str, on_progress: OnProgress = silent) -> tuple[Path, ...]:
+def fetch(lock: str | Path, on_progress: OnProgress = silent) -> tuple[Path, ...]:
     """Paths of all files of a lock, verified, in the lock's order; downloads what is missing.
 
     Raises:

@@ -8,7 +8,17 @@ from town import Town
 from orchestrator.local_kafka import LocalKafka
 from orchestrator.testing.frame_proxy import FrameProxy
 
-SYSTEM_FIXTURES = {"broker", "town", "desk", "village", "city", "fort", "hamlet", "three"}
+SYSTEM_FIXTURES = {
+    "broker",
+    "town",
+    "desk",
+    "village",
+    "city",
+    "fort",
+    "hamlet",
+    "trio",
+    "harbour",
+}
 LONG = {
     "test_chaos_crashes",
     "test_chaos_fences",
@@ -20,6 +30,7 @@ LONG = {
     "test_chaos_schemas",
     "test_chaos_sizes",
     "test_chaos_timers",
+    "test_chaos_upgrade",
     "test_chaos_world",
     "test_chaos_zombies",
 }

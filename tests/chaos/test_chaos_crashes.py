@@ -62,7 +62,7 @@ def test_every_point_is_a_safe_one_to_die_at(town, nth):
 
 
 @pytest.fixture
-def three(broker, topic_prefix, tmp_path):
+def trio(broker, topic_prefix, tmp_path):
     town = Town(broker, topic_prefix, tmp_path, partitions=3)
     yield town
     town.close()
@@ -79,8 +79,8 @@ def wait_shards(*workers):
 
 
 @pytest.mark.parametrize("nth", [1, 7])
-def test_one_of_three_dies_at_every_point_and_the_others_take_its_shards(three, nth):
-    town = three
+def test_one_of_three_dies_at_every_point_and_the_others_take_its_shards(trio, nth):
+    town = trio
     town.open_shop()
     others = town.worker(0), town.worker(1)
     wait_shards(*others)
