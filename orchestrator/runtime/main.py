@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -215,7 +214,6 @@ def _assemble(
         counters=counters,
         log=log,
         on_progress=on_progress,
-        nonce=lambda: uuid.uuid4().bytes,
     )
     shared = [topics.participant_commands(name) for name in participants]
     return Worker(

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from orchestrator.codec.keys import BARRIER_KEY, CURSOR_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.ids import is_id
 from orchestrator.errors import DecodeError, DiskFailed, Retriable, StateError, Unreachable
 from orchestrator.kafka.base import GroupMember, Position, Reader, Source, TopicPartition
 from orchestrator.observability.counters import Counters
@@ -32,6 +34,9 @@ TORN_RECHECK_S = 2.0
 """Before a shard is halted for its positions they are read once more after so long: a coordinator
 that is just loading has answered with old ones (KAFKA-17507), a new leader may not know the end."""
 
+_TAIL_COUNT = 100
+"""Offsets at the end of what is committed, among which whoever took a shard last has left his name:
+as long as his first transaction is open nothing is behind his barrier."""
 PENDING_S = 5.0
 """How long positions may stay pending although nobody is left who could decide them."""
 
@@ -171,7 +176,6 @@ class Recovery:
         counters: Counters,
         log: Log,
         on_progress: Callable[[RestoreProgress], None],
-        nonce: Callable[[], bytes],
     ) -> None:
         self._settings = settings
         self._topics = tuple(topics)
@@ -195,7 +199,6 @@ class Recovery:
         self._counters = counters
         self._log = log
         self._on_progress = on_progress
-        self._nonce = nonce
         self._restored: Counter[int] = Counter()
         """Changelog records applied in this take-over, by shard."""
 
@@ -227,7 +230,7 @@ class Recovery:
             yield from self._group(warm, ready)
         for shard in cold:
             # Most of the work, and who was the last owner, without keeping anybody waiting.
-            yield from self._replay(shard, (yield from self._end(shard)), patient=False)
+            yield from self._catch_up(shard)
         if cold:
             yield from self._group(cold, ready)
 
@@ -272,6 +275,12 @@ class Recovery:
         while committed is None:  # T3
             yield from self._fence_dead_owners(shards)
             committed = self._committed(shards)
+            if committed is None:
+                # Somebody's transaction is open. If it is his first, only his barrier names him.
+                owners = set()
+                for shard in shards:
+                    owners.add((yield from self._last_owner(shard)))
+                yield from self._fence_dead(owners)
             if committed is None and self._clock.monotonic_s() >= again_s:
                 self._end_forgotten(shards)
                 again_s = self._clock.monotonic_s() + PENDING_S
@@ -279,21 +288,39 @@ class Recovery:
         while not self._source.group_metadata().live:
             yield False
         barriers = self._transactor.barrier(  # T4
-            list(shards), self._nonce(), self._source.group_metadata()
+            list(shards), self._source.group_metadata()
         )
         for shard in sorted(shards, key=lambda s: barriers[s.partition] - s.store.position()):
             yield from self._restore(shard, barriers[shard.partition] + 1)  # T5
+        yield from self._fence_dead_owners(shards)  # of whom the store did not know before
         restored = [shard for shard in shards if shard.status is ShardStatus.RESTORING]
         if restored:
             yield from self._judge(restored, committed)  # T6
         ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
 
     def _fence_dead_owners(self, shards: Sequence[Shard]) -> Iterator[bool]:
-        owners = set()
-        for shard in shards:
-            cursor = self._cursor(shard)
-            if cursor is not None and cursor.owner != self._settings.instance_id:
-                owners.add(cursor.owner)
+        cursors = [self._cursor(shard) for shard in shards]
+        yield from self._fence_dead({cursor.owner for cursor in cursors if cursor is not None})
+
+    def _last_owner(self, shard: Shard) -> Generator[bool, None, str]:
+        """Who wrote to the changelog last, by what is committed; empty if that cannot be told."""
+        yield from self._catch_up(shard)
+        changelog = TopicPartition(self._changelog, shard.partition)
+        starts = yield from self._ask(lambda: self._cluster.start_offsets([changelog]))
+        end = shard.store.position()
+        start = max(starts[changelog], end - _TAIL_COUNT)
+        owner = ""
+        for entries in self._reader.read_entries(Position(*changelog, start), end, _TAIL_COUNT):
+            for key, value in zip(entries.keys, entries.values, strict=True):
+                if key == BARRIER_KEY and value is not None:
+                    owner = value.decode("ascii", "replace")
+                elif key == CURSOR_KEY and value is not None:
+                    owner = self._codec.decode_cursor(value).owner
+            yield bool(entries.keys)
+        return owner if is_id(owner) else ""
+
+    def _fence_dead(self, owners: set[str]) -> Iterator[bool]:
+        owners -= {self._settings.instance_id, ""}
         if not owners:
             return
         group = self._settings.group
@@ -322,7 +349,7 @@ class Recovery:
         group = self._source.group_metadata()
         if group.live:
             self._log.warning("ending_forgotten_positions", shards=[s.partition for s in shards])
-            self._transactor.barrier(list(shards), self._nonce(), group)
+            self._transactor.barrier(list(shards), group)
 
     def _cursor(self, shard: Shard) -> Cursor | None:
         return self._shelf.cursor(shard.store, shard.partition)
@@ -331,6 +358,15 @@ class Recovery:
         changelog = TopicPartition(self._changelog, shard.partition)
         ends = yield from self._ask(lambda: self._cluster.end_offsets([changelog]))
         return ends[changelog]
+
+    def _catch_up(self, shard: Shard) -> Iterator[bool]:
+        """Apply what is decided by now. What is wrong with the changelog is T5's to find."""
+        try:
+            yield from self._replay(shard, (yield from self._end(shard)), patient=False)
+        except DiskFailed:
+            raise
+        except (StateError, DecodeError) as error:
+            self._log.warning("catch_up_failed", shard=shard.partition, text=str(error))
 
     def _restore(self, shard: Shard, until: int) -> Iterator[bool]:
         """T5, for good: a changelog that does not go with the store is read from its beginning."""

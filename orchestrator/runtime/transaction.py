@@ -108,9 +108,10 @@ class Transactor:
             one.shard.settle(one.cursor, one.encoded, position, pending.outbox.now_ms)
         reach(CrashPoint.C11)
 
-    def barrier(self, shards: list[Shard], nonce: bytes, group: GroupMetadata) -> dict[int, int]:
+    def barrier(self, shards: list[Shard], group: GroupMetadata) -> dict[int, int]:
         """Write a barrier to the changelog of each shard; give its offset by partition.
 
+        Its value says who we are: until our first transaction nothing else there does.
         The committed position that a transaction needs as its fence is the changelog's own: nobody
         reads it, so no input's position is ever set back. Raises TransactionError.
         """
@@ -118,7 +119,7 @@ class Transactor:
             raise MustAbort("not a member of the group just now: a rebalance is under way")
         self._sink.begin()
         for shard in shards:
-            record = Record(self._changelog, shard.partition, BARRIER_KEY, nonce)
+            record = Record(self._changelog, shard.partition, BARRIER_KEY, self._owner.encode())
             self._sink.send(record, track=True)
         fence = [Position(self._changelog, s.partition, s.store.position()) for s in shards]
         self._sink.send_offsets(fence, group)

@@ -105,6 +105,6 @@ def test_one_of_three_dies_at_every_point_and_the_others_take_its_shards(trio, n
     town.check()
 
     assert [worker.code for worker in others] == [0, 0]
-    assert sum(len(worker.lines("fenced_dead_predecessor")) for worker in others) >= len(
-        IN_THE_LOOP
-    )
+    # At C01 to C08 for the first time the dead one has not left its name in a shard.
+    fenced_count = sum(len(worker.lines("fenced_dead_predecessor")) for worker in others)
+    assert fenced_count >= (3 if nth == 1 else len(IN_THE_LOOP))

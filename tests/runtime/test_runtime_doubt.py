@@ -76,7 +76,6 @@ def judged(*answers, at):
         counters=Counters(),
         log=get(),
         on_progress=None,
-        nonce=None,
     )
     shard = recovery.open(0)
     cursor = Cursor(5, ((INPUT, at),), 1, "saga-000", 3, 1, 1)
