@@ -29,8 +29,8 @@ class Limits:
     """Headers of one record. The engine itself sends two."""
     header_name_bytes_max: int = 64
     """Bytes of one header's name."""
-    header_value_bytes_max: int = 256
-    """Bytes of one header's value. A `traceparent` has 55."""
+    header_value_bytes_max: int = 512
+    """Bytes of one header's value. A `traceparent` has 55, the longest effect id 400."""
 
 
 DEFAULT_LIMITS = Limits()

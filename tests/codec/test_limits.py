@@ -7,6 +7,7 @@ import pytest
 from orchestrator.codec.envelope import Envelope, Origin
 from orchestrator.codec.limits import Limits, check, traceparent
 from orchestrator.codec.refusals import REFUSALS, refuse
+from orchestrator.core.ids import parse_effect_id
 from orchestrator.errors import DecodeError
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -26,7 +27,7 @@ def envelope(value=b"x", key=b"trip-1", headers=()):
         (envelope(key=b"x" * 129), "oversize_key"),
         (envelope(headers=(("a", b""),) * 17), "too_many_headers"),
         (envelope(headers=(("a" * 65, b""),)), "oversize_header"),
-        (envelope(headers=(("a", b"x" * 257),)), "oversize_header"),
+        (envelope(headers=(("a", b"x" * 513),)), "oversize_header"),
         (envelope(headers=(("a\n", b""),)), "bad_header"),
         (envelope(headers=(("é", b""),)), "bad_header"),
         (envelope(headers=(("id", b"a"), ("id", b"b"))), "bad_header"),
@@ -41,8 +42,14 @@ def test_limits(record, reason):
     assert type(caught.value) is REFUSALS[reason].error
 
 
+def test_the_longest_effect_id_is_no_oversize_header():
+    longest = f"{'s' * 128}/{'t' * 256}/undo/{'9' * 9}"
+    assert parse_effect_id(longest)
+    check(envelope(headers=(("id", longest.encode()),)))
+
+
 def test_just_within_the_limits():
-    check(envelope(b"x" * 262_144, b"k" * 128, (("n" * 64, b"\xff" * 256),) * 16))
+    check(envelope(b"x" * 262_144, b"k" * 128, (("n" * 64, b"\xff" * 512),) * 16))
     check(envelope(headers=(("id", None), ("traceparent", TRACE), ("other", b"\x00"))))
     check(envelope(b"xx"), Limits(value_bytes_max=2))
 
