@@ -520,6 +520,10 @@ class FrameProxy:
         except OSError:
             client_writer.transport.abort()
             return
+        if server in self._refused:  # since then: nobody could break what was not there yet
+            client_writer.transport.abort()
+            broker_writer.transport.abort()
+            return
         lines = (
             _Line(self._loop, broker_writer, self._paces[Direction.REQUEST]),
             _Line(self._loop, client_writer, self._paces[Direction.RESPONSE]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import threading
@@ -243,6 +244,26 @@ def test_one_broker_can_be_cut_off_alone(proxy, broker, connect):
     assert spared.receive() == 1
     cut_off.close()
     again.close()
+
+
+def test_a_connection_in_the_making_is_cut_off_too(proxy, broker, monkeypatch):
+    began, may_go_on = threading.Event(), threading.Event()
+    connect_to = asyncio.open_connection
+
+    async def hesitate(*args, **options):
+        began.set()
+        await asyncio.to_thread(may_go_on.wait)
+        return await connect_to(*args, **options)
+
+    monkeypatch.setattr(asyncio, "open_connection", hesitate)
+    client = Client(proxy.route(broker.address))
+    assert began.wait(10)
+
+    proxy.cut()
+    may_go_on.set()
+
+    assert client.receive() is None
+    client.close()
 
 
 def test_on_a_slow_network_frames_travel_together_and_in_order(broker, proxy, connect):
