@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from orchestrator.core.ids import ID_LENGTH_MAX
-from orchestrator.core.state import SAGA_TIMER, Timer
-
-RawTimer: TypeAlias = tuple[int, bytes, int]
-"""A `core.state.Timer` with the bytes of its saga's id."""
+from orchestrator.core.state import SAGA_TIMER, RawTimer, Timer
 
 _MORE = 0x80
 """Set in a byte of a number: another one follows."""

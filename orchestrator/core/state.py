@@ -7,7 +7,7 @@ log can be folded without the program that wrote it.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from orchestrator.core.tuples import constructor
 
@@ -136,6 +136,9 @@ class Timer(NamedTuple):
     saga_id: str
     step: int
 
+
+RawTimer: TypeAlias = tuple[int, bytes, int]
+"""A `Timer` with the bytes of its saga's id: a restore makes no texts of them."""
 
 SAGA_TIMER = -1
 _timer = constructor(Timer)

@@ -25,8 +25,6 @@ _ASKED_AGAIN_S = 1.0
 _PAUSE_S = 0.02
 """Before brokers that could not tell are asked again."""
 _LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
-
-
 _REFUSALS = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
-from orchestrator.codec.due import RawTimer
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.keys import CURSOR_KEY, SNAPSHOT_KEY
 from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.state import RawTimer
 from orchestrator.errors import CorruptStore, DecodeError
 from orchestrator.kafka.base import Entries
 from orchestrator.observability.counters import Counters

@@ -7,9 +7,9 @@ holds anything that Kafka has not committed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
-from orchestrator.core.state import Timer
+from orchestrator.core.state import RawTimer, Timer
 
 LAYOUT_VERSION = 2
 """Of keys and families. A store of another layout is set aside and rebuilt from the changelog."""
@@ -31,10 +31,6 @@ class Batch(NamedTuple):
     timers_added: tuple[Timer, ...] = ()
     timers_removed: tuple[Timer, ...] = ()
     """Removed first, added second: a timer in both is armed afterwards."""
-
-
-RawTimer: TypeAlias = tuple[int, bytes, int]
-"""A `Timer` with the bytes of its saga's id."""
 
 
 class Piece(NamedTuple):

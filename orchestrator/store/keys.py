@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from orchestrator.core.state import Timer
+from orchestrator.core.state import RawTimer, Timer
 
 CURSOR = b"cursor"
 LAYOUT = b"layout"
@@ -38,7 +38,7 @@ def timer_key(timer: Timer) -> bytes:
     return _DUE.pack(due_ms) + saga_id.encode("ascii") + _STEP_AFTER_ID.pack(_END, step + 1)
 
 
-def timer_keys(timers: Iterable[tuple[int, bytes, int]]) -> list[bytes]:
+def timer_keys(timers: Iterable[RawTimer]) -> list[bytes]:
     """Keys of timers whose saga ids are bytes, sorted."""
     due, tails = _DUE.pack, _TAILS
     return sorted([due(due_ms) + saga_id + tails[step] for due_ms, saga_id, step in timers])

@@ -6,10 +6,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.core.state import Timer
+from orchestrator.core.state import RawTimer, Timer
 from orchestrator.errors import StateError
 from orchestrator.store import keys
-from orchestrator.store.base import Batch, Piece, RawTimer
+from orchestrator.store.base import Batch, Piece
 
 
 @dataclass(slots=True)

@@ -199,10 +199,7 @@ class RocksStore:
         handles = self._live()
         with self._typed:
             handles.database.write(_write_batch(batch, handles))
-        self._position = batch.position
-        self._synced_at_ms = batch.synced_at_ms
-        if batch.cursor is not None:
-            self._cursor = batch.cursor
+        self._note_progress(batch)
         self._window.remove(batch.timers_removed)
         self._window.add(batch.timers_added)
         self._bury(len(batch.timers_removed))
@@ -212,10 +209,7 @@ class RocksStore:
         handles = self._live()
         with self._typed:
             handles.database.write(_write_piece(piece, handles))
-        self._position = piece.position
-        self._synced_at_ms = piece.synced_at_ms
-        if piece.cursor is not None:
-            self._cursor = piece.cursor
+        self._note_progress(piece)
         if piece.timers_added or piece.timers_removed:
             self._window.forget()
         self._bury(len(piece.timers_removed))
@@ -318,6 +312,12 @@ class RocksStore:
         with self._typed:
             found: bytes | None = meta.get(key)
         return found
+
+    def _note_progress(self, batch: Batch | Piece) -> None:
+        self._position = batch.position
+        self._synced_at_ms = batch.synced_at_ms
+        if batch.cursor is not None:
+            self._cursor = batch.cursor
 
     def _live(self) -> _Handles:
         if self._handles is None:
