@@ -71,7 +71,8 @@ class Inbox:
         id_ = command.effect.encode()
         known: Headers = (("id", id_),)
         if len(headers) > 1:
-            known = (*known, ("traceparent", limits.traceparent(envelope) or b""))
+            traceparent = limits.traceparent(envelope)
+            known = (*known, ("traceparent", traceparent)) if traceparent else known
         # What a worker sends is known to the letter then, and needs no other check of its headers.
         if headers != known or len(id_) > _HEADER_BYTES_MAX:
             return self.examine(envelope)

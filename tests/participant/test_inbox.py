@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.codec.envelope import Envelope, Origin
@@ -58,7 +58,17 @@ def envelopes(draw):
     return Envelope(Origin("airline.commands", 0, 0), key, value, tuple(found), 0)
 
 
+def untraced():
+    """A command whose trace context is there, but empty."""
+    effect = "s1/seat/do/1"
+    command = StepCommand(effect, "s1", "seat", "do", 1, 5_000, "ReserveSeat", REPLIES, 0, b"")
+    sent = (("id", effect.encode()), ("traceparent", b""))
+    value = CODEC.encode_step_command(command)
+    return Envelope(Origin("airline.commands", 0, 0), b"s1", value, sent, 0)
+
+
 @given(st.lists(envelopes(), max_size=8))
+@example([untraced()])
 def test_both_ways_find_the_same(batch):
     inbox = Inbox(CODEC, REPLIES, 4)
     for envelope in batch * 2:
