@@ -85,13 +85,14 @@ def _records(sagas_count: int) -> Iterator[tuple[bytes, bytes | None]]:
     shard.status = ShardStatus.RUNNING
     starts = islice(sleepers(), sagas_count)
     for begin in range(0, sagas_count, _TRANSACTION_COUNT):
+        envelopes = []
         outbox = Outbox(_NOW_MS + begin // _TRANSACTION_COUNT * _TRANSACTION_MS)
         for number, (saga_id, start) in enumerate(islice(starts, _TRANSACTION_COUNT), begin):
             payload = payloads.encode(start.payload, sleeper.input_type)
             command = StartSaga(saga_id, sleeper.id, sleeper.version, payload)
             origin, value = Origin(topics.commands, 0, number), codec.encode_command(command)
-            envelope = Envelope(origin, saga_id.encode(), value, (), _NOW_MS)
-            interpreter.take(outbox, shard, envelope)
+            envelopes.append(Envelope(origin, saga_id.encode(), value, (), _NOW_MS))
+        interpreter.take(outbox, shard, envelopes)
         for record in snapshots(outbox, topics.changelog):
             yield record.key, record.value
         shard.forget_overlay()

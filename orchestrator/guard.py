@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import ParamSpec, TypeVar
 
@@ -54,6 +55,8 @@ def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | 
 
 def raised_by(function: object, error: BaseException) -> Raised:
     """Say where in the user's `function` an error was raised that has been caught already."""
+    while isinstance(function, partial):
+        function = function.func
     file, line = _place(function, error)
     return Raised(error, file, line)
 

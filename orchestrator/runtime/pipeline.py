@@ -69,10 +69,10 @@ class Pipeline:
     def launch(self, group: GroupMetadata) -> None:
         """Send the open transaction on its way. None other may be. Raises TransactionError."""
         outbox, self._outbox = self._outbox, self._new()
-        self._stages.loop.lap("rest")
+        self._stages.lap("rest")
         pending = self._transactor.open(outbox, group)
         self._under_way = _UnderWay(pending, self._thread.submit(self._complete, pending))
-        self._stages.loop.lap("produce")
+        self._stages.lap("produce")
 
     def settle(self) -> None:
         """Wait for the commit under way, if there is one, and put it into the stores.
@@ -82,11 +82,11 @@ class Pipeline:
         under_way, self._under_way = self._under_way, None
         if under_way is None:
             return
-        self._stages.loop.lap("rest")
+        self._stages.lap("rest")
         offsets = under_way.future.result()
-        self._stages.loop.lap("wait")
+        self._stages.lap("wait")
         self._transactor.settle(under_way.pending, offsets)
-        self._stages.loop.lap("store")
+        self._stages.lap("store")
 
     def forget_open(self) -> None:
         """Undo what is open; what is on its way goes on."""
@@ -110,7 +110,7 @@ class Pipeline:
         self._thread.shutdown()
 
     def _new(self) -> Outbox:
-        return Outbox(self._clock.now_ms(), self._stages.sample())
+        return Outbox(self._clock.now_ms(), self._stages)
 
     def _complete(self, pending: Pending) -> Mapping[TopicPartition, int]:
         began_ns = self._clock.monotonic_ns()
@@ -118,4 +118,4 @@ class Pipeline:
             return self._transactor.complete(pending)
         finally:
             # Only this thread adds to this stage.
-            self._stages.loop.spent_ns["commit"] += self._clock.monotonic_ns() - began_ns
+            self._stages.spent_ns["commit"] += self._clock.monotonic_ns() - began_ns

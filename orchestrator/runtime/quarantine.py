@@ -6,12 +6,17 @@ fails as a whole hides its culprit: then the batch is halved until a single inpu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
 
+from orchestrator import guard
 from orchestrator.codec.envelope import Envelope, Origin
 from orchestrator.codec.records import DeadLetter
 from orchestrator.core.state import Timer
+from orchestrator.errors import CorruptStore, DecodeError, DiskFailed, TransactionError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Work: TypeAlias = Origin | Timer
 """What a batch is made of."""
@@ -31,6 +36,29 @@ class Refusal(NamedTuple):
 
     reason: str
     text: str
+
+
+_NOT_THEIRS = (CorruptStore, DiskFailed, MemoryError, TransactionError)
+"""A broken store or disk, no memory, a registry that is away: not the fault of an input. Its shard, the
+process or the batch must stop."""
+
+
+def each(function: Callable[[T], R], inputs: Iterable[T]) -> list[R | Refusal]:
+    """Call `function` with each input; what goes wrong with one is a Refusal in its place.
+
+    Raises CorruptStore, DiskFailed, MemoryError and TransactionError.
+    """
+    found: list[R | Refusal] = []
+    for one in inputs:
+        try:
+            found.append(function(one))
+        except DecodeError as error:
+            found.append(Refusal(error.reason, error.text))
+        except _NOT_THEIRS:
+            raise
+        except guard.CAUGHT as error:
+            found.append(Refusal("poison", guard.raised_by(function, error).text))
+    return found
 
 
 def dead_letter(

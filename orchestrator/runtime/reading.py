@@ -1,7 +1,9 @@
-"""From a record of an input topic to a command that is understood. Nothing is decided here."""
+"""The first stage of a batch: from records of input topics to commands that are understood."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from orchestrator.codec.envelope import Envelope
@@ -21,7 +23,7 @@ from orchestrator.core.state import SagaState
 from orchestrator.core.tuples import constructor
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.catalog import Catalog, Known
-from orchestrator.runtime.quarantine import Refusal
+from orchestrator.runtime.quarantine import Refusal, each
 from orchestrator.topics import Topics
 
 _OUTCOMES = {int(outcome): outcome for outcome in ReplyOutcome}
@@ -52,7 +54,7 @@ Understood: TypeAlias = Read | Refusal | Reroute
 
 
 class Reader:
-    """Reads commands and replies. Every method raises DecodeError for bytes that are none."""
+    """Reads commands and replies."""
 
     def __init__(
         self,
@@ -69,18 +71,21 @@ class Reader:
         self._partitions = partitions
         self._participants = {topics.replies(name): name for name in catalog.participants}
 
-    def read(self, partition: int, envelope: Envelope) -> Understood:
-        """Read one record of the shard `partition`."""
+    def read(self, shard: int, envelopes: Sequence[Envelope]) -> list[Understood]:
+        """Read records of the input topics' partitions of one shard. Raises as `quarantine.each`."""
+        return each(partial(self._read, shard), envelopes)
+
+    def _read(self, shard: int, envelope: Envelope) -> Understood:
         check(envelope, self._limits)
         participant = self._participants.get(envelope.origin.topic)
         if participant is None:
-            return self._command(partition, envelope)
+            return self._command(shard, envelope)
         return self._reply(envelope, participant)
 
-    def _command(self, partition: int, envelope: Envelope) -> Understood:
+    def _command(self, shard: int, envelope: Envelope) -> Understood:
         key = envelope.key or b""
         home = partition_of(key, self._partitions)
-        if home != partition:
+        if home != shard:
             if any(name == REROUTED for name, _ in envelope.headers):
                 return Refusal("misrouted", f"belongs to shard {home}, where it was sent before")
             return Reroute(home)

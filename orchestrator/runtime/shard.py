@@ -7,11 +7,12 @@ are simply forgotten if Kafka does not acknowledge the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
+from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.records import Cursor
 from orchestrator.core.state import SagaState, Timer, note_timers, timers
 from orchestrator.errors import CorruptStore, DecodeError
@@ -113,6 +114,18 @@ class Shard:
             if topic in moved:
                 return moved[topic]
         return self.positions.get(topic, 0)
+
+    def unread(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        """Those of these records, in order, that come next: not what was fetched before a seek."""
+        next_offsets: dict[str, int] = {}
+        found = []
+        for envelope in envelopes:
+            topic, _, offset = envelope.origin
+            least = next_offsets.get(topic)
+            if offset >= (self.next_offset(topic) if least is None else least):
+                next_offsets[topic] = offset + 1
+                found.append(envelope)
+        return found
 
     def offsets(self) -> dict[str, int]:
         """The next offset of every input, the open transaction included."""

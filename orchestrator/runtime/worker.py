@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -136,9 +137,9 @@ class Worker:
 
     def _turn(self) -> None:
         room_count = self._bisection.count_max - self._pipeline.open_count()
-        self._stages.loop.lap("rest")
+        self._stages.lap("rest")
         polled = self._source.poll_batch(room_count, self._patience_s())
-        self._stages.loop.lap("drain")
+        self._stages.lap("drain")
         self._drained = not polled.records
         for rebalance in polled.rebalances:
             self._rebalance(rebalance)
@@ -150,7 +151,6 @@ class Worker:
             self._take_over()
         if self._running:
             self._work(polled.records)
-            self._stages.loop.lap("work")
         self._advance()
         self._keep_house()
 
@@ -181,11 +181,11 @@ class Worker:
             self._fed_s = self._clock.monotonic_s()
         shard: Shard | None = None
         try:
-            for envelope in records:
-                partition = envelope.origin.partition
-                if shard is None or shard.partition != partition:
-                    shard = self._shards.get(partition)
-                self._take(outbox, shard, envelope)
+            for partition, envelopes in _by_shard(records).items():
+                shard = self._shards.get(partition)
+                # Not ours any more, or not yet: it is read again from the shard's cursor.
+                if shard is not None and shard.status is ShardStatus.RUNNING:
+                    self._take(outbox, shard, shard.unread(envelopes))
             for shard in self._running:
                 self._fire(outbox, shard)
         except CorruptStore as error:
@@ -194,16 +194,16 @@ class Worker:
         except TransactionError as error:
             self._doubt(error)  # the registry is away, say: a pause is due
 
-    def _take(self, outbox: Outbox, shard: Shard | None, envelope: Envelope) -> None:
-        origin = envelope.origin
-        if shard is None or shard.status is not ShardStatus.RUNNING:
-            return  # not ours any more, or not yet: it is read again from the shard's cursor
-        if origin.offset < shard.next_offset(origin.topic):
-            return  # fetched before the last seek
-        if origin in self._bisection.poisoned:
-            self._interpreter.park(outbox, shard, envelope)
-        else:
-            self._interpreter.take(outbox, shard, envelope)
+    def _take(self, outbox: Outbox, shard: Shard, envelopes: Sequence[Envelope]) -> None:
+        poisoned = self._bisection.poisoned
+        if not poisoned:
+            self._interpreter.take(outbox, shard, envelopes)
+            return
+        for envelope in envelopes:
+            if envelope.origin in poisoned:
+                self._interpreter.park(outbox, shard, envelope)
+            else:
+                self._interpreter.take(outbox, shard, (envelope,))
 
     def _fire(self, outbox: Outbox, shard: Shard) -> None:
         if shard.backlog and shard.is_behind():
@@ -218,12 +218,11 @@ class Worker:
             limit = min(limit, self._bisection.count_max - len(outbox.work))
         if limit <= 0:
             return
-        for timer in shard.due(shard.tick(outbox.now_ms), limit):
-            if timer in self._bisection.poisoned:
-                text = "a transaction with this timer alone was refused every time"
-                self._interpreter.rest(outbox, shard, timer, Refusal("poison", text))
-            else:
-                self._interpreter.fire(outbox, shard, timer)
+        due, poisoned = shard.due(shard.tick(outbox.now_ms), limit), self._bisection.poisoned
+        for timer in [timer for timer in due if timer in poisoned]:
+            text = "a transaction with this timer alone was refused every time"
+            self._interpreter.rest(outbox, shard, timer, Refusal("poison", text))
+        self._interpreter.fire(outbox, shard, [timer for timer in due if timer not in poisoned])
 
     def _advance(self) -> None:
         """Take over what is committed, and send on its way what is open."""
@@ -528,3 +527,10 @@ class Worker:
 
     def _values(self) -> dict[str, object]:
         return self._counters.values() | {"stages_ms": self._stages.values_ms()}
+
+
+def _by_shard(records: Sequence[Envelope]) -> dict[int, list[Envelope]]:
+    found: defaultdict[int, list[Envelope]] = defaultdict(list)
+    for envelope in records:
+        found[envelope.origin.partition].append(envelope)
+    return found

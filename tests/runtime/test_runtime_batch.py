@@ -98,8 +98,9 @@ class Bench:
             postpone_ms=60_000,
             worker="w",
         )
-        self.interpreter._record_bytes_max = record_bytes_max
-        self.interpreter._least_bytes_max = min(record_bytes_max, DEFAULT_LIMITS.value_bytes_max)
+        writer = self.interpreter._writer
+        writer._record_bytes_max = record_bytes_max
+        writer._command_bytes_max = min(record_bytes_max, DEFAULT_LIMITS.value_bytes_max)
         self.store = MemoryStore()
         self.shard = Shard(0, self.store, CODEC.decode_snapshot, 100)
         self.shard.status = ShardStatus.RUNNING
@@ -110,7 +111,8 @@ class Bench:
     def put(self, topic, key, value, headers=()):
         origin = Origin(topic, 0, self.offset)
         self.offset += 1
-        self.interpreter.take(self.outbox, self.shard, Envelope(origin, key, value, headers, 1))
+        envelope = Envelope(origin, key, value, headers, 1)
+        self.interpreter.take(self.outbox, self.shard, [envelope])
         return origin
 
     def start(self, saga_id="s-1", item="hat", headers=(), **changes):
@@ -205,7 +207,7 @@ def test_timers_are_indexed_by_what_changed_and_fire():
     bench.settle()
     (due,) = bench.shard.due(NOW_MS + 5_000, 10)
     bench.outbox = Outbox(NOW_MS + 5_000)
-    bench.interpreter.fire(bench.outbox, bench.shard, due)
+    bench.interpreter.fire(bench.outbox, bench.shard, [due])
 
     assert bench.topics() == [TOPICS.events]
     transition = CODEC.decode_transition(bench.outbox.records[0].value)
@@ -232,7 +234,7 @@ def test_a_timer_that_an_input_of_the_same_batch_disarmed_is_passed_over():
     bench.settle()
     (due,) = bench.shard.due(NOW_MS + 5_000, 10)
     bench.reply()
-    bench.interpreter.fire(bench.outbox, bench.shard, due)
+    bench.interpreter.fire(bench.outbox, bench.shard, [due])
     assert bench.outbox.timers_count == 0
     assert bench.shard.postponed == {}
 
@@ -365,7 +367,7 @@ def test_without_its_definition_a_saga_is_left_as_it_is_and_its_timers_rest(cata
     later.store = later.shard.store = bench.store
     later.reply()
     (due,) = later.shard.due(NOW_MS + 5_000, 10)
-    later.interpreter.fire(later.outbox, later.shard, due)
+    later.interpreter.fire(later.outbox, later.shard, [due])
 
     assert [letter.reason for letter in later.letters()] == [reason]
     assert later.shard.overlay == {}
@@ -478,7 +480,7 @@ def test_a_timer_that_fired_in_the_transaction_under_way_is_not_due_again():
     bench.settle()
     (due, *_) = bench.shard.due(NOW_MS + 5_000, 10)
     bench.outbox.now_ms = NOW_MS + 5_000
-    bench.interpreter.fire(bench.outbox, bench.shard, due)
+    bench.interpreter.fire(bench.outbox, bench.shard, [due])
     assert bench.outbox.timers_count == 1
     assert due not in bench.shard.due(NOW_MS + 5_000, 10)
     bench.seal()

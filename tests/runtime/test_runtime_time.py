@@ -57,8 +57,7 @@ def test_a_saga_passes_the_moment_with_all_its_timers(moment_ms):
         bench.outbox.now_ms = moment_ms + ahead_ms
         due = bench.shard.due(bench.shard.tick(bench.outbox.now_ms), 10)
         assert due
-        for each in due:
-            bench.interpreter.fire(bench.outbox, bench.shard, each)
+        bench.interpreter.fire(bench.outbox, bench.shard, due)
         bench.settle()
     state, _ = bench.shard.look_up("s-1")
     assert (state.phase, state.cause) == (Phase.COMPENSATING, "deadline")

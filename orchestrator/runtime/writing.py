@@ -1,0 +1,157 @@
+"""The third stage of a batch: the records and the snapshots of what was decided, as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from orchestrator.codec.envelope import Record, new_record
+from orchestrator.codec.records import Outcome, StepCommand
+from orchestrator.codec.wire import RecordCodec
+from orchestrator.core.effects import PublishOutcome, SendCommand
+from orchestrator.core.state import Consistency, Phase
+from orchestrator.core.tuples import constructor
+from orchestrator.kafka.partitioner import partition as partition_of
+from orchestrator.runtime.deciding import Decided
+from orchestrator.runtime.quarantine import Refusal, each
+from orchestrator.topics import Topics
+
+
+class Written(NamedTuple):
+    """What one input adds to a transaction."""
+
+    decided: Decided
+    transition: Record
+    caused: Sequence[Record]
+    snapshot: bytes | None
+    """Of the saga's state after it; None: there is none any more."""
+
+
+_step_command, _written = constructor(StepCommand), constructor(Written)
+
+
+class Writer:
+    """Encodes what was decided; refuses what nobody would take.
+
+    Args:
+        participant_partitions: By name of the participant.
+        record_bytes_max: Of any record.
+        command_bytes_max: Of a step command: participants may take less than what we write.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: RecordCodec,
+        topics: Topics,
+        partitions: int,
+        participant_partitions: Mapping[str, int],
+        record_bytes_max: int,
+        command_bytes_max: int,
+    ) -> None:
+        self._codec = codec
+        self._partitions = partitions
+        self._record_bytes_max = record_bytes_max
+        self._command_bytes_max = min(command_bytes_max, record_bytes_max)
+        self._events, self._outcomes = topics.events, topics.outcomes
+        self._destinations = {
+            name: (topics.participant_commands(name), count, topics.replies(name))
+            for name, count in participant_partitions.items()
+        }
+
+    def write(self, shard: int, decided: Sequence[Decided]) -> list[Written | Refusal]:
+        """Encode what inputs of a shard do: first all transitions, then all snapshots, then the rest."""
+        transitions = each(partial(self._transition, shard), decided)
+        snapshots = each(self._snapshot, decided)
+        caused = each(partial(self._caused, shard), decided)
+        return list(map(_together, decided, transitions, caused, snapshots))
+
+    def _transition(self, shard: int, decided: Decided) -> Record | Refusal:
+        transition = decided[0]
+        value = self._codec.encode_transition(transition)
+        if len(value) > self._record_bytes_max:
+            return _too_large(value, self._record_bytes_max)
+        return new_record(self._events, shard, transition[0].encode(), value)
+
+    def _snapshot(self, decided: Decided) -> bytes | Refusal | None:
+        state = decided[3]
+        if state is None:
+            return None
+        value = self._codec.encode_snapshot(state)
+        if len(value) > self._record_bytes_max:
+            return _too_large(value, self._record_bytes_max)
+        return value
+
+    def _caused(self, shard: int, decided: Decided) -> Sequence[Record] | Refusal:
+        transition, caused, traceparent, _, _ = decided
+        if not caused:
+            return ()
+        key, records = transition[0].encode(), []
+        for effect in caused:
+            if isinstance(effect, SendCommand):
+                record = self._step_command(shard, key, effect, traceparent)
+            else:
+                record = self._outcome(shard, key, effect, transition.at_ms)
+            if isinstance(record, Refusal):
+                return record
+            records.append(record)
+        return records
+
+    def _outcome(
+        self, shard: int, key: bytes, effect: PublishOutcome, now_ms: int
+    ) -> Record | Refusal:
+        outcome = Outcome(
+            effect.saga_id,
+            effect.definition,
+            effect.version,
+            Phase(effect.phase).name.lower(),
+            Consistency(effect.consistency).name.lower(),
+            effect.sequence,
+            effect.started_ms,
+            now_ms,
+            effect.result,
+        )
+        value = self._codec.encode_outcome(outcome)
+        if len(value) > self._record_bytes_max:
+            return _too_large(value, self._record_bytes_max)
+        return new_record(self._outcomes, shard, key, value)
+
+    def _step_command(
+        self, shard: int, key: bytes, effect: SendCommand, traceparent: bytes | None
+    ) -> Record | Refusal:
+        id_, saga, step, direction, attempt, due_ms, participant, type_, payload = effect
+        topic, partitions, reply_topic = self._destinations[participant]
+        command = _step_command(
+            id_, saga, step, direction, attempt, due_ms, type_, reply_topic, shard, payload
+        )
+        value = self._codec.encode_step_command(command)
+        if len(value) > self._command_bytes_max:
+            return _too_large(value, self._command_bytes_max)
+        headers: tuple[tuple[str, bytes], ...] = (("id", id_.encode()),)
+        if traceparent is not None:
+            headers = (*headers, ("traceparent", traceparent))
+        # With as many partitions as shards, a saga's partition is its shard: no need to hash.
+        same = partitions == self._partitions
+        partition = shard if same else partition_of(key, partitions)
+        return new_record(topic, partition, key, value, headers)
+
+
+def _too_large(value: bytes, bytes_max: int) -> Refusal:
+    text = f"would write a record of {len(value)} bytes; the limit is {bytes_max}"
+    return Refusal("too_large_effect", text)
+
+
+def _together(
+    decided: Decided,
+    transition: Record | Refusal,
+    caused: Sequence[Record] | Refusal,
+    snapshot: bytes | Refusal | None,
+) -> Written | Refusal:
+    if isinstance(transition, Refusal):
+        return transition
+    if isinstance(caused, Refusal):
+        return caused
+    if isinstance(snapshot, Refusal):
+        return snapshot
+    return _written(decided, transition, caused, snapshot)
