@@ -71,8 +71,7 @@ class Traffic:
             outcomes = self._follower.poll(POLL_COUNT, POLL_S)
             now_s = time.perf_counter()
             ended_count = 0
-            for envelope in outcomes:
-                outcome = self._codec.decode_outcome(envelope.value or b"")
+            for outcome in [self._codec.decode_outcome(read.value or b"") for read in outcomes]:
                 begun_s = open_.pop(outcome.saga, None)
                 if begun_s is None:
                     found.doubled[outcome.saga] += 1

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 from orchestrator.audit.life import DUPLICATE, Life, Results, ends, rejection, starts
 from orchestrator.audit.timeline import Moment, timeline
-from orchestrator.codec.envelope import Envelope, Origin, Record
+from orchestrator.codec.envelope import Envelope, Origin, Record, new_record
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Outcome, Transition
+from orchestrator.codec.starts import StartWriter
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import (
     CancelSaga,
@@ -144,8 +145,7 @@ class Client:
             CommandRejected: An id is none; what came before it may have been sent.
             Retriable: Some were not acknowledged; starting all of them again is safe.
         """
-        commands = (self._command(start, saga_id) for saga_id, start in starts)
-        return self.send_many(commands, on_acknowledged)
+        return self._send(self._starts(starts), on_acknowledged)
 
     def cancel(self, saga_id: str, *, actor: str, reason: str = "") -> Receipt:
         """Turn a saga back. Raises as `send`."""
@@ -200,15 +200,22 @@ class Client:
         on_acknowledged: Callable[[Receipt], None] | None = None,
     ) -> int:
         """Send commands that are bytes already, `(saga_id, value)` each. Raises as `send`."""
+        keyed = ((_key(saga_id), value) for saga_id, value in commands)
+        return self._send(keyed, on_acknowledged)
+
+    def _send(
+        self,
+        commands: Iterable[tuple[bytes, bytes]],
+        on_acknowledged: Callable[[Receipt], None] | None,
+    ) -> int:
         producer = self._open_producer(quiet=on_acknowledged is None)
         topic, shards = self._topics.commands, self._shards()
         count = 0
 
         def records() -> Iterator[Record]:
             nonlocal count
-            for count, (saga_id, value) in enumerate(commands, start=1):  # noqa: B007
-                key = _key(saga_id)
-                yield Record(topic, partition(key, shards), key, value)
+            for count, (key, value) in enumerate(commands, start=1):  # noqa: B007
+                yield new_record(topic, partition(key, shards), key, value, ())
 
         if on_acknowledged is None:
             producer.send(records())
@@ -367,6 +374,19 @@ class Client:
         saga = start.saga
         payload = self._payloads.encode(start.payload, saga.input_type)
         return StartSaga(saga_id, saga.id, saga.version, payload)
+
+    def _starts(self, starts: Iterable[tuple[str, Start[Any]]]) -> Iterator[tuple[bytes, bytes]]:
+        """Give keys and values of the commands; what those of one saga share is made once."""
+        ready: dict[Saga[Any, Any], tuple[Callable[[Any], bytes], StartWriter]] = {}
+        for saga_id, start in starts:
+            saga = start.saga
+            known = ready.get(saga)
+            if known is None:
+                writer = StartWriter(self._codec, saga.id, saga.version)
+                known = ready[saga] = self._payloads.encoder(saga.input_type), writer
+            encode, writer = known
+            key = _key(saga_id)
+            yield key, writer.write(key, encode(start.payload))
 
     def _encode(self, command: StartSaga | OperatorCommand) -> bytes:
         actor = getattr(command, "actor", None)

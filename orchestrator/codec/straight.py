@@ -204,8 +204,7 @@ def writer(
         own: Whether it is one of the engine's own.
         layout: Of values that have some of the fields, and are tuples.
     """
-    writing = _Writing()
-    writing.names["errors"] = OWN_TEXT_ERRORS if own else "strict"
+    writing = _Writing(f"encode('utf-8', {OWN_TEXT_ERRORS!r})" if own else "encode()")
     writing.record(record, "", layout)
     writing.flush()
     source = f"def function(v, out):\n{''.join(writing.lines)}"
@@ -216,8 +215,10 @@ def writer(
 class _Writing:
     """A writer in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, encode: str) -> None:
         self.names = dict(_NAMES)
+        self._encode = encode
+        """How a text becomes bytes."""
         self.lines: list[str] = []
         self._pieces: list[_Piece] = []
         """What the next line appends to the output."""
@@ -267,7 +268,7 @@ class _Writing:
             self.record(field.record, at)
         elif field.kind in _PIECES:
             if field.kind == "string":
-                self.lines.append(f"    t{at} = v{at}.encode('utf-8', errors)\n")
+                self.lines.append(f"    t{at} = v{at}.{self._encode}\n")
             self._pieces += [piece.format(i=at) for piece in _PIECES[field.kind]]
         elif field.items is not None:
             self._items(field.items, at)

@@ -34,7 +34,7 @@ class SagaSpec:
         """The plan's annotations: `(Flow, Later[I]) -> Later[O]` or None."""
         return kinds.signature_of(self.function)
 
-    @property
+    @cached_property
     def takes(self) -> Any:
         """The type of the start payload."""
         takes = self.signature.takes
