@@ -124,7 +124,7 @@ class DryWorker:
             payload = self._payloads.encode(workload.payload(batch, number), trip.input_type)
             command = StartSaga(saga_id, trip.id, trip.version, payload)
             value = self._codec.encode_command(command)
-            self._queue(self._topics.commands, saga_id.encode(), value, ())
+            self._queue(self._topics.commands, saga_id.encode(), value)
 
     def spent_us(self) -> dict[str, float]:
         """The CPU of each stage so far."""
@@ -167,14 +167,12 @@ class DryWorker:
             outcome, payload = ReplyOutcome.SUCCEEDED, self._payloads.encode(given, Confirmed)
         reply = Reply(command.effect, command.saga, int(outcome), "", payload)
         value = self._codec.encode_reply(reply)
-        self._queue(command.reply_topic, record.key, value, record.headers)
+        self._queue(command.reply_topic, record.key, value)
 
-    def _queue(
-        self, topic: str, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...]
-    ) -> None:
+    def _queue(self, topic: str, key: bytes, value: bytes) -> None:
         origin = Origin(topic, 0, self._offsets[topic])
         self._offsets[topic] += 1
-        self._inputs.append(Envelope(origin, key, value, headers, _NOW_MS))
+        self._inputs.append(Envelope(origin, key, value, (), _NOW_MS))
 
     @contextmanager
     def _counting(self) -> Iterator[None]:

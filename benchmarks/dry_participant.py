@@ -118,8 +118,9 @@ class DryParticipant:
         for number in range(count):
             trip = workload.payload(batch, number)
             self._queue(trip.saga, "do", ReserveFlight(trip.saga, trip.traveller, trip.flight))
-            if workload.fails(number):
-                self._queue(trip.saga, "undo", CancelFlight(trip.saga))
+        for number in filter(workload.fails, range(count)):  # which are told so much later
+            saga_id = workload.saga_id(batch, number)
+            self._queue(saga_id, "undo", CancelFlight(saga_id))
         return len(self._inlet.messages) - before_count
 
     def run(self) -> int:

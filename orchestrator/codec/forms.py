@@ -88,12 +88,12 @@ class Writers:
         return schema
 
 
-def quick_decoder(form: Form, check: Check, other: Callable[[bytes], Any]) -> Check:
+def quick_decoder(form: Form, check: Check | None, other: Callable[[bytes], Any]) -> Check:
     """Give a decoder of one form for those who decode many: few steps, if nothing is special.
 
     Args:
         form: What the bytes should be. It is published by now.
-        check: Makes of the value what is given back.
+        check: Makes of the value what is given back; None: it is given as it is.
         other: Decodes what is not to the letter as the form's values are written, and says what is
             wrong with the bytes.
     """
@@ -107,7 +107,7 @@ def quick_decoder(form: Form, check: Check, other: Callable[[bytes], Any]) -> Ch
             except READ_ERRORS:
                 return other(data)
             if end == len(data):
-                return check(value)
+                return value if check is None else check(value)
         return other(data)
 
     return decode

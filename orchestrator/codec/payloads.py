@@ -156,7 +156,7 @@ class AvroPayloads:
             return _Compiled(codec.encode, codec.decode, rewrite, rewrite)
         form = Form(schema, codec)
         self._writers.publish(form)
-        decode = quick_decoder(form, _itself, Decoder({form: _itself}, self._writers))
+        decode = quick_decoder(form, None, Decoder({form: _itself}, self._writers))
         if may_refuse(kind):
             return _Compiled(form.encode, decode, _vetter(form.prefix, codec, rewrite), rewrite)
         # To be read, it need not be made an object of: its class has no say.

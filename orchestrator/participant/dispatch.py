@@ -10,9 +10,10 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from orchestrator.codec.envelope import Envelope, Record, new_record
 from orchestrator.codec.records import Reply
@@ -45,10 +46,10 @@ class Counts(NamedTuple):
 class Answered(NamedTuple):
     """What a batch came to. Everything in it is durable already."""
 
-    replies: tuple[Record, ...]
+    replies: Sequence[Record]
     """In the order of the commands."""
-    refusals: tuple[Refusal, ...]
-    left: tuple[Envelope, ...]
+    refusals: Sequence[Refusal]
+    left: Sequence[Envelope]
     """Not begun, as `may_begin` said no: read them again."""
     counts: Counts
 
@@ -85,41 +86,54 @@ class Dispatcher:
         tasks: list[Task] = []
         refusals: list[Refusal] = []
         for found in map(self._inbox.read, envelopes):
-            if isinstance(found, Task):
+            if type(found) is Task:
                 tasks.append(found)
             else:
-                refusals.append(found)
+                refusals.append(cast("Refusal", found))
         self._fresh.clear()
-        outside = not self._runner.outside.isdisjoint({task.command.type for task in tasks})
-        if outside:
+        outside = self._runner.outside and {task.asked.type for task in tasks}
+        is_outside = not self._runner.outside.isdisjoint(outside)
+        if is_outside:
             self._mark(tasks)
-        self._ledger.expect([task.key for task in tasks])
+        entries = self._ledger.find_all([task.key for task in tasks])
         answers: list[Answer | None] = [None] * len(tasks)
-        if outside and self._executor is not None:
+        if not is_outside:
+            self._run_inside(tasks, entries, answers, may_begin)
+        elif self._executor is not None:
             self._run_beside(self._executor, tasks, answers, may_begin)
         else:
             self._run_chain(tasks, range(len(tasks)), answers, may_begin)
-        left = [t.envelope for t, a in zip(tasks, answers, strict=True) if a is None]
         for operation in self._fresh:
             self._ledger.forget(operation)
         self._ledger.commit()
-        replies = [
-            self._reply(task, answer)
-            for task, answer in zip(tasks, answers, strict=True)
-            if answer is not None
-        ]
-        counts = _count(answers, len(refusals))
-        return Answered(tuple(replies), tuple(refusals), tuple(left), counts)
+        return self._answered(tasks, answers, refusals)
+
+    def _answered(
+        self, tasks: Sequence[Task], answers: Sequence[Answer | None], refusals: Sequence[Refusal]
+    ) -> Answered:
+        replies: list[Record] = []
+        left: list[Envelope] = []
+        repeated_count = retried_count = 0
+        for task, answer in zip(tasks, answers, strict=True):
+            if answer is None:
+                left.append(task.envelope)
+                continue
+            repeated_count += answer.repeated
+            retried_count += answer.outcome == RETRY
+            replies.append(self._reply(task, answer))
+        ran_count = len(replies) - repeated_count
+        counts = Counts(ran_count, repeated_count, retried_count, len(refusals))
+        return Answered(replies, refusals, left, counts)
 
     def _mark(self, tasks: Iterable[Task]) -> None:
         # Without this mark a crash would leave no trace of a handler with effects elsewhere, and
         # its undo would be answered "nothing to undo".
         closed: set[str] = set()
         for task in tasks:
-            command, key = task.command, task.key
-            if command.direction == _UNDO:
+            asked, key = task.asked, task.key
+            if asked.direction == _UNDO:
                 closed.add(_forward(key))
-            elif key not in closed and command.type in self._runner.outside:
+            elif key not in closed and asked.type in self._runner.outside:
                 self._mark_one(key)
         self._ledger.commit()
 
@@ -141,9 +155,9 @@ class Dispatcher:
         answers: list[Answer | None],
         may_begin: Callable[[], bool],
     ) -> None:
-        chains: dict[str, list[int]] = {}
+        chains: dict[bytes | None, list[int]] = {}
         for at, task in enumerate(tasks):
-            chains.setdefault(task.command.saga, []).append(at)
+            chains.setdefault(task.envelope.key, []).append(at)
         futures = [
             executor.submit(self._run_chain, tasks, chain, answers, may_begin)
             for chain in chains.values()
@@ -158,40 +172,83 @@ class Dispatcher:
         answers: list[Answer | None],
         may_begin: Callable[[], bool],
     ) -> None:
+        """Run these tasks in order, each when those before it are settled."""
         for at in chain:
-            answer = self._answer(tasks[at], may_begin)
+            task = tasks[at]
+            with self._lock:
+                entry = self._ledger.find(task.key)
+                answer = self._known(task, entry)
+                if answer is None:
+                    if not may_begin():
+                        return
+                    if task.asked.type in self._runner.inside:
+                        (command,) = self._runner.read([task])
+                        answer = self._execute(task, command)
+                        self._settle(task, entry, answer)
             if answer is None:
-                return
+                answer = self._runner.run(task)
+                with self._lock:
+                    self._settle(task, entry, answer)
             answers[at] = answer
 
-    def _answer(self, task: Task, may_begin: Callable[[], bool]) -> Answer | None:
-        with self._lock:
-            entry = self._ledger.find(task.key)
-            if entry is not None or task.command.direction == _UNDO:
-                known = self._from_ledger(task, entry)
-                if known is not None:
-                    return known
-            if not may_begin():
-                return None
-            if task.command.type in self._runner.inside:
-                answer = self._run_inside(task)
-                self._settle(task, answer)
-                return answer
-        answer = self._runner.run(task, None)
-        with self._lock:
-            self._settle(task, answer)
-        return answer
+    def _run_inside(
+        self,
+        tasks: Sequence[Task],
+        entries: Sequence[Entry | None],
+        answers: list[Answer | None],
+        may_begin: Callable[[], bool],
+    ) -> None:
+        """Run tasks that work inside the ledger: nobody else has it meanwhile.
 
-    def _run_inside(self, task: Task) -> Answer:
+        Each stage takes all tasks before the next one begins: the processor then runs the same
+        code again and again, and forgets less of how it branches. Only the tasks of one saga may
+        change what another one of them finds in the ledger: they are run in order, one by one.
+        """
+        sagas = [task.envelope.key for task in tasks]
+        alone: Sequence[int] = range(len(tasks))
+        chain: Sequence[int] = ()
+        if len(set(sagas)) < len(sagas):
+            counts = Counter(sagas)
+            chain = [at for at in alone if counts[sagas[at]] > 1]
+            alone = [at for at in alone if counts[sagas[at]] == 1]
+        todo = [at for at in alone if entries[at] is None and tasks[at].asked.direction == _DO]
+        if len(todo) < len(alone):
+            for at in alone:
+                answers[at] = self._known(tasks[at], entries[at])
+            todo = [at for at in alone if answers[at] is None]
+        commands = self._runner.read([tasks[at] for at in todo])
+        ledger, execute = self._ledger, self._runner.execute
+        open_step, close_step, handle = ledger.open_step, ledger.close_step, ledger.handle
+        for at, command in zip(todo, commands, strict=True):
+            if not may_begin():
+                break
+            open_step()
+            answers[at] = answer = execute(tasks[at], command, handle)
+            close_step(keep=answer.outcome == SUCCEEDED)
+        for at in todo:
+            given = answers[at]
+            if given is None:
+                break
+            self._settle(tasks[at], entries[at], given)
+        self._run_chain(tasks, chain, answers, may_begin)
+
+    def _execute(self, task: Task, command: object) -> Answer:
+        """Run a handler that works inside the ledger."""
         self._ledger.open_step()
-        answer = self._runner.run(task, self._ledger.handle)
+        answer = self._runner.execute(task, command, self._ledger.handle)
         self._ledger.close_step(keep=answer.outcome == SUCCEEDED)
         return answer
+
+    def _known(self, task: Task, entry: Entry | None) -> Answer | None:
+        """Give the answer that needs no handler, if there is one."""
+        if entry is None and task.asked.direction == _DO:
+            return None
+        return self._from_ledger(task, entry)
 
     def _from_ledger(self, task: Task, entry: Entry | None) -> Answer | None:
         if entry is not None and entry.decisive:
             return Answer(entry.outcome, entry.payload, entry.text, repeated=True)
-        if task.command.direction == _DO:
+        if task.asked.direction == _DO:
             return None
         key = task.key
         forward = self._close_forward(_forward(key))
@@ -211,16 +268,16 @@ class Dispatcher:
         self._ledger.record(tombstone)
         return tombstone
 
-    def _settle(self, task: Task, answer: Answer) -> None:
+    def _settle(self, task: Task, entry: Entry | None, answer: Answer) -> None:
+        """Write an answer down; `entry` was the operation's before its handler ran."""
         key, outcome = task.key, answer.outcome
-        first = key in self._fresh
-        self._fresh.discard(key)
-        earlier = self._ledger.find(key)
-        doubtful = earlier is not None and not first
+        doubtful, applied_count = False, 0
+        if entry is not None:
+            doubtful, applied_count = key not in self._fresh, entry.applied_count
+            self._fresh.discard(key)
         if outcome == RETRY:
             self._settle_retry(task, answer, doubtful=doubtful)
-        elif outcome == SUCCEEDED or task.command.direction == _DO:
-            applied_count = 0 if earlier is None else earlier.applied_count
+        elif outcome == SUCCEEDED or task.asked.direction == _DO:
             applied_count += outcome == SUCCEEDED
             at_ms, text = self._now_ms(), answer.text
             self._ledger.record(
@@ -230,8 +287,8 @@ class Dispatcher:
 
     def _settle_retry(self, task: Task, answer: Answer, *, doubtful: bool) -> None:
         # A handler that works inside has left nothing; an undo is run again whatever came of it.
-        command, key = task.command, task.key
-        if command.direction == _UNDO or command.type not in self._runner.outside:
+        asked, key = task.asked, task.key
+        if asked.direction == _UNDO or asked.type not in self._runner.outside:
             return
         if not answer.clean:
             self._ledger.record(self._begun(key, doubtful=True))
@@ -242,26 +299,16 @@ class Dispatcher:
         return Entry(key, BEGUN, doubtful, 0, self._now_ms(), "", b"")
 
     def _reply(self, task: Task, answer: Answer) -> Record:
-        command, headers = task.command, task.headers
-        saga = task.envelope.key or b""  # has been checked
-        if answer.outcome == SUCCEEDED and not answer.text:
-            value = self._writer.write(headers[0][1], saga, answer.payload)
+        envelope, asked, effect, _, _, partition, _, headers = task
+        outcome, payload, text, _, _ = answer
+        key = envelope.key or b""  # has been checked
+        if outcome == SUCCEEDED and not text:
+            value = self._writer.write(effect, key, payload)
         else:
-            outcome, payload, text, *_ = answer
-            reply = Reply(command.effect, command.saga, outcome, text, payload)
+            reply = Reply(effect.decode(), task.saga, outcome, text, payload)
             value = self._codec.encode_reply(reply)
-        return new_record(command.reply_topic, command.reply_partition, saga, value, headers)
+        return new_record(asked.reply_topic, partition, key, value, headers)
 
 
 def _forward(undo_key: str) -> str:
     return undo_key.removesuffix(_UNDO) + _DO
-
-
-def _count(answers: Sequence[Answer | None], refused: int) -> Counts:
-    repeated = retried = ran = 0
-    for answer in answers:
-        if answer is not None:
-            repeated += answer.repeated
-            retried += answer.outcome == RETRY
-            ran += 1
-    return Counts(ran - repeated, repeated, retried, refused)

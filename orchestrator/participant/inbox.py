@@ -8,14 +8,13 @@ from orchestrator.codec import limits
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.limits import DEFAULT_LIMITS
 from orchestrator.codec.records import StepCommand
-from orchestrator.codec.steps import StepReader
+from orchestrator.codec.steps import Asked, StepReader
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.tuples import constructor
 from orchestrator.errors import DecodeError
 from orchestrator.participant.handler import Operation
 
 _VALUE_BYTES_MAX = DEFAULT_LIMITS.value_bytes_max
-_KEY_BYTES_MAX = DEFAULT_LIMITS.key_bytes_max
 _HEADER_BYTES_MAX = DEFAULT_LIMITS.header_value_bytes_max
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -25,17 +24,26 @@ class Task(NamedTuple):
     """A step command that may be obeyed."""
 
     envelope: Envelope
-    command: StepCommand
+    asked: Asked
+    effect: bytes
     key: str
     """Of its operation: `saga/step/direction`."""
+    due_ms: int
+    reply_partition: int
+    payload: bytes
     headers: Headers
-    """Of its reply: `id`, and `traceparent` if the command has one."""
+    """Of its reply: `traceparent` if the command has one."""
+
+    @property
+    def saga(self) -> str:
+        """The saga's id."""
+        return (self.envelope.key or b"").decode()
 
     @property
     def operation(self) -> Operation:
         """What a handler may take besides the command."""
-        _, saga, step, direction, attempt, due_ms, *_ = self.command
-        return Operation(self.key, saga, step, direction, attempt, due_ms)
+        step, direction, attempt, _, _ = self.asked
+        return Operation(self.key, self.saga, step, direction, attempt, self.due_ms)
 
 
 _task = constructor(Task)
@@ -57,26 +65,31 @@ class Inbox:
         self.codec = codec
         self.reply_topic = reply_topic
         self.reply_partitions = reply_partitions
-        self._steps = StepReader(codec)
+        self._steps = StepReader()
 
     def read(self, envelope: Envelope) -> Task | Refusal:
         """Give the task in a record, or why there is none."""
         _, key, value, headers, _ = envelope
-        if value is None or not key or len(value) > _VALUE_BYTES_MAX or len(key) > _KEY_BYTES_MAX:
+        if not key or value is None or len(value) > _VALUE_BYTES_MAX or not headers:
             return self.examine(envelope)
-        try:
-            command = self._steps.read(key, value)
-        except DecodeError:
+        # What a worker sends is known to the letter, and needs no other check of its headers.
+        name, effect = headers[0]
+        if name != "id" or effect is None or len(effect) > _HEADER_BYTES_MAX:
             return self.examine(envelope)
-        id_ = command.effect.encode()
-        known: Headers = (("id", id_),)
+        trace: Headers = ()
         if len(headers) > 1:
-            traceparent = limits.traceparent(envelope)
-            known = (*known, ("traceparent", traceparent)) if traceparent else known
-        # What a worker sends is known to the letter then, and needs no other check of its headers.
-        if headers != known or len(id_) > _HEADER_BYTES_MAX:
+            trace = _trace(envelope)
+            if headers[1:] != trace:
+                return self.examine(envelope)
+        found = self._steps.read(key, effect, value)
+        # Only what has passed is learnt: its reply topic is ours.
+        if found is None:
             return self.examine(envelope)
-        return self._judge(envelope, command, known)
+        asked, due_ms, partition, payload = found
+        if partition >= self.reply_partitions:
+            return self.examine(envelope)
+        operation = effect[: effect.rfind(b"/")].decode()
+        return _task(envelope, asked, effect, operation, due_ms, partition, payload, trace)
 
     def examine(self, envelope: Envelope) -> Task | Refusal:
         """Do as `read`, by the long way: it can say what is wrong."""
@@ -85,13 +98,22 @@ class Inbox:
             command = self.codec.decode_step_command(envelope.value or b"")
         except DecodeError as error:
             return Refusal(envelope, error.reason, error.text)
-        headers: Headers = (("id", command.effect.encode()),)
-        traceparent = limits.traceparent(envelope)
-        if traceparent:
-            headers = (*headers, ("traceparent", traceparent))
-        return self._judge(envelope, command, headers)
+        wrong = self._judge(envelope, command)
+        if wrong is not None:
+            return wrong
+        return _task(
+            envelope,
+            self._steps.learn(command),
+            command.effect.encode(),
+            # The effect has been checked: without its attempt it is the operation.
+            command.effect.rpartition("/")[0],
+            command.due_ms,
+            command.reply_partition,
+            command.payload,
+            _trace(envelope),
+        )
 
-    def _judge(self, envelope: Envelope, command: StepCommand, headers: Headers) -> Task | Refusal:
+    def _judge(self, envelope: Envelope, command: StepCommand) -> Refusal | None:
         if envelope.key != command.saga.encode():
             return Refusal(envelope, "key_mismatch", "the record's key is not the saga id")
         if command.reply_topic != self.reply_topic:
@@ -100,5 +122,9 @@ class Inbox:
         if not 0 <= command.reply_partition < self.reply_partitions:
             text = f"{self.reply_topic} has {self.reply_partitions} partitions"
             return Refusal(envelope, "bad_reply_partition", text)
-        # The effect has been checked: without its attempt it is the operation.
-        return _task(envelope, command, command.effect.rpartition("/")[0], headers)
+        return None
+
+
+def _trace(envelope: Envelope) -> Headers:
+    traceparent = limits.traceparent(envelope)
+    return (("traceparent", traceparent),) if traceparent else ()

@@ -55,8 +55,8 @@ class Ledger(Protocol):
         """What a handler that works inside gets: a `Transaction`, or a `sqlite3.Connection`."""
         ...
 
-    def expect(self, operations: Sequence[str]) -> None:
-        """Hear which operations will be looked for until the next commit; only to save time."""
+    def find_all(self, operations: Sequence[str]) -> Sequence[Entry | None]:
+        """Do as `find` for each; `find` is then cheap for them until the next commit."""
         ...
 
     def find(self, operation: str) -> Entry | None:

@@ -8,6 +8,7 @@ from orchestrator.errors import CorruptStore
 from orchestrator.participant.ledger import Entry
 
 _HEAD = struct.Struct(">BBBHQH")
+_pack = _HEAD.pack
 _VERSION = 1
 APPLIED_COUNT_MAX = 0xFFFF
 TEXT_BYTES_MAX = 0xFFFF
@@ -16,9 +17,9 @@ TEXT_BYTES_MAX = 0xFFFF
 def encode(entry: Entry) -> bytes:
     """Version, outcome, doubtful, applied count, time, length of the text; text; payload."""
     _, outcome, doubtful, applied_count, at_ms, words, payload = entry
-    text = words.encode("utf-8", "replace")[:TEXT_BYTES_MAX]
+    text = words.encode("utf-8", "replace")[:TEXT_BYTES_MAX] if words else b""
     count = min(applied_count, APPLIED_COUNT_MAX)
-    return _HEAD.pack(_VERSION, outcome, doubtful, count, at_ms, len(text)) + text + payload
+    return _pack(_VERSION, outcome, doubtful, count, at_ms, len(text)) + text + payload
 
 
 def decode(operation: str, value: bytes) -> Entry:

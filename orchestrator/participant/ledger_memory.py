@@ -25,8 +25,9 @@ class MemoryLedger:
         self._recorded: dict[str, Entry | None] = {}
         self.handle = Transaction(self.rows.get, self._scan)
 
-    def expect(self, operations: Sequence[str]) -> None:
+    def find_all(self, operations: Sequence[str]) -> Sequence[Entry | None]:
         """See Ledger."""
+        return list(map(self.find, operations))
 
     def find(self, operation: str) -> Entry | None:
         """See Ledger."""

@@ -18,6 +18,9 @@ T = TypeVar("T")
 _FAMILIES = ("ledger", "data")
 _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 """Of each family: bounds memory, and the log that is read again when the ledger is opened."""
+_FILTER_SHARE = 0.02
+"""Of a write buffer, for the filter of what is in it: a look-up that finds nothing, which is nearly
+every one, is 1 us instead of 3."""
 
 
 class RocksLedger:
@@ -50,20 +53,25 @@ class RocksLedger:
         self._recorded: dict[str, Entry | None] = {}
         self.handle = Transaction(self._data.get, self._scan)
 
-    def expect(self, operations: Sequence[str]) -> None:
+    def find_all(self, operations: Sequence[str]) -> Sequence[Entry | None]:
         """See Ledger."""
         known = self._known
-        new = [operation for operation in operations if operation not in known]
+        new = operations
+        if known:
+            new = [operation for operation in operations if operation not in known]
         rows = [operation.encode() for operation in new]
         values = cast("list[bytes | None]", self._checked(self._ledger.get, rows))
+        known.update(dict.fromkeys(new))
         for operation, value in zip(new, values, strict=True):
-            known[operation] = None if value is None else ledger_bytes.decode(operation, value)
+            if value is not None:
+                known[operation] = ledger_bytes.decode(operation, value)
+        return [known[operation] for operation in operations]
 
     def find(self, operation: str) -> Entry | None:
         """See Ledger."""
-        if operation not in self._known:
-            self.expect([operation])
-        return self._known[operation]
+        if operation in self._known:
+            return self._known[operation]
+        return self.find_all([operation])[0]
 
     def record(self, entry: Entry) -> None:
         """See Ledger."""
@@ -88,17 +96,19 @@ class RocksLedger:
         if not rows and not recorded:
             return
         batch = WriteBatch(raw_mode=True)
-        ledger, data = self._handles
-        for operation, entry in recorded.items():
-            if entry is None:
-                batch.delete(operation.encode(), ledger)
+        put, (ledger, data) = batch.put, self._handles
+        names = [operation.encode() for operation in recorded]
+        values = [None if e is None else ledger_bytes.encode(e) for e in recorded.values()]
+        for name, value in zip(names, values, strict=True):
+            if value is None:
+                batch.delete(name, ledger)
             else:
-                batch.put(operation.encode(), ledger_bytes.encode(entry), ledger)
+                put(name, value, ledger)
         for key, value in rows.items():
             if value is None:
                 batch.delete(key, data)
             else:
-                batch.put(key, value, data)
+                put(key, value, data)
         self._write(batch)
 
     def entries(self) -> Iterator[Entry]:
@@ -153,6 +163,10 @@ def _options() -> Options:
     table.set_bloom_filter(10, block_based=False)
     options.set_block_based_table_factory(table)
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_memtable_prefix_bloom_ratio(_FILTER_SHARE)
+    options.set_memtable_whole_key_filtering(True)
+    # There is one writer; to be ready for others has its price in each row.
+    options.set_allow_concurrent_memtable_write(False)
     options.set_max_total_wal_size(4 * _WRITE_BUFFER_BYTES)
     options.set_max_open_files(256)
     options.set_keep_log_file_num(2)

@@ -79,7 +79,8 @@ class Totals:
         self.ran_count += answered.counts.ran
         self.repeated_count += answered.counts.repeated
         self.retried_count += answered.counts.retried
-        self.refused.update(refusal.reason for refusal in answered.refusals)
+        if answered.refusals:
+            self.refused.update(refusal.reason for refusal in answered.refusals)
 
 
 @dataclass(slots=True)
@@ -118,7 +119,8 @@ class Loop:
             return
         answered = self.dispatcher.process(polled.records, self._may_begin(stopping))
         self.totals.add(answered)
-        self.outlet.send([*answered.replies, *self._letters(answered.refusals)])
+        letters = self._letters(answered.refusals) if answered.refusals else ()
+        self.outlet.send([*answered.replies, *letters])
         self._advance(polled.records, answered.left)
 
     def _may_begin(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
@@ -191,7 +193,7 @@ class Loop:
 
     def _advance(self, records: Sequence[Envelope], left: Sequence[Envelope]) -> None:
         ends: dict[tuple[str, int], int] = {}
-        for topic, partition, offset in {r.origin[:2]: r.origin for r in records}.values():
+        for topic, partition, offset in {record[0][:2]: record[0] for record in records}.values():
             ends[topic, partition] = offset + 1  # the last of each, as they come in order
         for (topic, partition, offset), *_ in left:
             ends[topic, partition] = min(ends[topic, partition], offset)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from orchestrator.core.commands import ReplyOutcome
@@ -58,10 +59,17 @@ class _Kind(NamedTuple):
 class _Ready(NamedTuple):
     """A handler that has been asked for before."""
 
-    binding: Binding
-    decode: Callable[[bytes], Any]
+    function: Callable[..., Any]
+    gives: Callable[[Task, object], Sequence[object]] | None
+    """What it takes besides the command; None: the ledger's handle, as most do."""
     answers: dict[type, _Kind]
     """By the classes that it has answered with so far."""
+
+
+class _Unread(NamedTuple):
+    """In the place of a command that cannot be had."""
+
+    text: str
 
 
 class Runner:
@@ -79,40 +87,36 @@ class Runner:
         """Commands whose handlers have effects elsewhere."""
         self._bindings = dict(bindings)
         self._ready: dict[str, _Ready] = {}
+        self._decoders: dict[str, Callable[[bytes], Any]] = {}
 
-    def run(self, task: Task, handle: object) -> Answer:
-        """Run the command's handler; `handle` is the ledger's, for one that works inside."""
-        command_type = task.command.type
-        if command_type not in self._bindings:
-            # An operator sees this in the saga's timeline; once the handler is deployed it heals.
-            return self._fault(task, f"there is no handler for {command_type}", clean=True)
+    def run(self, task: Task) -> Answer:
+        """Run the handler of a command, one that works elsewhere."""
+        (command,) = self.read([task])
+        return self.execute(task, command, None)
+
+    def read(self, tasks: Iterable[Task]) -> list[object]:
+        """Decode the payload of each, for `execute`: one after the other, as that is cheaper."""
+        decoders, found = self._decoders, list[object]()
+        for task in tasks:
+            try:
+                found.append(decoders[task.asked.type](task.payload))
+            except CAUGHT as error:
+                found.append(self._read_first(task, error))
+        return found
+
+    def execute(self, task: Task, command: object, handle: object) -> Answer:
+        """Run the handler on its command; `handle` is the ledger's, for one that works inside."""
+        if type(command) is _Unread:
+            return self._fault(task, command.text, clean=True)
+        function, gives, answers = self._ready[task.asked.type]
         try:
-            ready = self._ready.get(command_type) or self._make_ready(command_type)
-            command = ready.decode(task.command.payload)
-        except CAUGHT as error:
-            text = f"the command's payload cannot be read: {raised_by(None, error).summary}"
-            return self._fault(task, text, clean=True)
-        function, extras = ready.binding.function, ready.binding.extras
-        given: Sequence[object] = (handle,) * len(extras)
-        if Operation in extras:
-            given = [task.operation if kind is Operation else handle for kind in extras]
-        try:
-            value = function(command, *given)
+            if gives is None:
+                value = function(command, handle)
+            else:
+                value = function(command, *gives(task, handle))
         except CAUGHT as error:
             return self._raised(task, raised_by(function, error))
-        return self._answered(task, ready, value)
-
-    def _make_ready(self, command_type: str) -> _Ready:
-        binding = self._bindings[command_type]
-        ready = _Ready(binding, self.payloads.decoder(binding.command), {})
-        self._ready[command_type] = ready
-        return ready
-
-    def _answered(self, task: Task, ready: _Ready, value: object) -> Answer:
-        known = ready.answers.get(type(value)) or self._meet(ready, value)
-        if isinstance(known, str):
-            return self._fault(task, known)
-        outcome, text, encode = known
+        outcome, text, encode = answers.get(type(value)) or self._meet(task, answers, value)
         try:
             payload = encode(value)
         except CAUGHT as error:
@@ -122,18 +126,42 @@ class Runner:
             return self._fault(task, text)
         return _answer(outcome, payload, text)
 
-    def _meet(self, ready: _Ready, value: object) -> _Kind | str:
-        """Say what a value of a new class means, or what is wrong with it."""
-        binding, kind = ready.binding, type(value)
+    def _read_first(self, task: Task, error: BaseException) -> object:
+        """Do as `read`: the handler is asked for the first time, or its command was damaged."""
+        command_type = task.asked.type
+        binding = self._bindings.get(command_type)
+        if binding is None:
+            # An operator sees this in the saga's timeline; once the handler is deployed it heals.
+            return _Unread(f"there is no handler for {command_type}")
+        if command_type not in self._decoders:
+            try:
+                decode = self.payloads.decoder(binding.command)
+                command = decode(task.payload)
+            except CAUGHT as other:
+                error = other
+            else:
+                extras = binding.extras
+                takes_handle = len(extras) == 1 and extras[0] is not Operation
+                gives = None if takes_handle else partial(_given, extras)
+                self._ready[command_type] = _Ready(binding.function, gives, {})
+                self._decoders[command_type] = decode
+                return command
+        summary = raised_by(None, error).summary
+        return _Unread(f"the command's payload cannot be read: {summary}")
+
+    def _meet(self, task: Task, answers: dict[type, _Kind], value: object) -> _Kind:
+        """Say what a value of a new class means; one that is no answer, that it is a fault."""
+        binding, kind = self._bindings[task.asked.type], type(value)
         if not isinstance(value, binding.results + binding.failures):
-            return f"the handler returned {kind.__name__}, not {binding.declared}"
+            text = f"the handler returned {kind.__name__}, not {binding.declared}"
+            return _no_answer(self._fault(task, text))
         encode = call(self.payloads.encoder, kind)
         if isinstance(encode, Raised):
-            return _cannot_travel(value, encode)
+            return _no_answer(self._fault(task, _cannot_travel(value, encode)))
         known = _Kind(FAILED, kind.__name__, encode)
         if isinstance(value, binding.results):
             known = _Kind(SUCCEEDED, "", encode)
-        ready.answers[kind] = known
+        answers[kind] = known
         return known
 
     def _raised(self, task: Task, raised: Raised) -> Answer:
@@ -149,6 +177,14 @@ class Runner:
         return Answer(RETRY, b"", text[:TEXT_LENGTH_MAX], clean=clean)
 
 
+def _no_answer(fault: Answer) -> _Kind:
+    return _Kind(fault.outcome, fault.text, lambda _: b"")
+
+
+def _given(extras: Sequence[type], task: Task, handle: object) -> list[object]:
+    return [task.operation if kind is Operation else handle for kind in extras]
+
+
 def _cannot_travel(value: object, raised: Raised) -> str:
     return f"the handler's {type(value).__name__} cannot be encoded: {raised.summary}"
 
@@ -156,8 +192,8 @@ def _cannot_travel(value: object, raised: Raised) -> str:
 def _about(task: Task) -> dict[str, object]:
     origin = task.envelope.origin
     return {
-        "saga": task.command.saga,
-        "effect": task.command.effect,
-        "command": task.command.type,
+        "saga": task.saga,
+        "effect": task.effect.decode(),
+        "command": task.asked.type,
         "cause": f"{origin.topic}/{origin.partition}/{origin.offset}",
     }

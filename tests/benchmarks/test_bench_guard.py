@@ -11,8 +11,8 @@ from benchmarks.dry_restore import DryRestore
 CALLS_PER_INPUT_MAX = 350
 """It was 311 when this was written. Lower it when it sinks; raise it only with a reason."""
 
-CALLS_PER_COMMAND_MAX = 130
-"""In a participant. It was 129 when this was written."""
+CALLS_PER_COMMAND_MAX = 105
+"""In a participant. It was 103 when this was written."""
 
 CALLS_PER_RECORD_MAX = 24
 """Of a changelog, in a cold restore. It was 21 when this was written."""

@@ -65,7 +65,7 @@ def entry(bench, direction="do"):
 def test_a_result_is_a_success(bench):
     (record,) = bench.process(bench.record(DO)).replies
     assert (record.topic, record.partition, record.key) == ("saga.replies.airline", 1, b"s1")
-    assert record.headers == (("id", b"s1/seat/do/1"),)
+    assert record.headers == ()
     assert read_reply(record) == ("s1/seat/do/1", "s1", OK, "", b'{"seat": "1A"}')
     assert entry(bench)[1:4] == (SUCCEEDED, False, 1)
 
@@ -289,8 +289,7 @@ TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
 def test_a_valid_trace_passes_through(bench, headers, passed):
     found = tuple(("traceparent", value) for value in headers)
     (record,) = bench.process(bench.record(DO)._replace(headers=found)).replies
-    assert (("traceparent", TRACE) in record.headers) is passed
-    assert len(record.headers) == 1 + passed
+    assert record.headers == ((("traceparent", TRACE),) if passed else ())
 
 
 def inside(kind):  # noqa: C901

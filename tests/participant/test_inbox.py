@@ -58,6 +58,17 @@ def envelopes(draw):
     return Envelope(Origin("airline.commands", 0, 0), key, value, tuple(found), 0)
 
 
+def sent(partition):
+    """A command that wants its reply on this partition."""
+    effect = "s1/seat/do/1"
+    command = StepCommand(
+        effect, "s1", "seat", "do", 1, 5_000, "ReserveSeat", REPLIES, partition, b""
+    )
+    value = CODEC.encode_step_command(command)
+    origin = Origin("airline.commands", 0, 0)
+    return Envelope(origin, b"s1", value, (("id", effect.encode()),), 0)
+
+
 def untraced():
     """A command whose trace context is there, but empty."""
     effect = "s1/seat/do/1"
@@ -69,6 +80,7 @@ def untraced():
 
 @given(st.lists(envelopes(), max_size=8))
 @example([untraced()])
+@example([sent(3), sent(4)])
 def test_both_ways_find_the_same(batch):
     inbox = Inbox(CODEC, REPLIES, 4)
     for envelope in batch * 2:
@@ -102,6 +114,33 @@ def test_one_fault_is_enough(changes, reason):
     assert found.reason == reason
 
 
+class Counting:
+    """A codec that counts how often it is asked to read."""
+
+    def __init__(self):
+        self.count = 0
+
+    def decode_step_command(self, data):
+        self.count += 1
+        return CODEC.decode_step_command(data)
+
+
+@pytest.mark.parametrize("trace", [(), (("traceparent", TRACE),)])
+def test_the_long_way_is_gone_once_a_step(trace):
+    codec = Counting()
+    inbox = Inbox(codec, REPLIES, 4)
+    for number in range(50):
+        effect = f"trip-{number}/seat/do/1"
+        command = StepCommand(
+            effect, f"trip-{number}", "seat", "do", 1, number, "Do", REPLIES, number % 4, b"x"
+        )
+        value, found = CODEC.encode_step_command(command), (("id", effect.encode()), *trace)
+        origin = Origin("airline.commands", 0, number)
+        task = inbox.read(Envelope(origin, command.saga.encode(), value, found, 0))
+        assert (task.key, task.reply_partition, task.headers) == (effect[:-2], number % 4, trace)
+    assert codec.count == 1
+
+
 def test_an_operation_is_the_effect_without_its_attempt():
     inbox = Inbox(CODEC, REPLIES, 4)
     command = StepCommand("s1/seat/undo/7", "s1", "seat", "undo", 7, 9, "Do", REPLIES, 3, b"")
@@ -109,5 +148,5 @@ def test_an_operation_is_the_effect_without_its_attempt():
     header = ("id", b"s1/seat/undo/7")
     task = inbox.read(Envelope(Origin("airline.commands", 0, 0), b"s1", value, (header,), 0))
     assert isinstance(task, Task)
-    assert (task.key, task.headers) == ("s1/seat/undo", (header,))
+    assert (task.key, task.saga, task.headers) == ("s1/seat/undo", "s1", ())
     assert task.operation == ("s1/seat/undo", "s1", "seat", "undo", 7, 9)
