@@ -253,6 +253,9 @@ class Recovery:
         for shard, changelog in zip(shards, changelogs, strict=True):
             shard.status = ShardStatus.RESTORING
             shard.reset()
+            if shard.broken:
+                self._begin_anew(shard, "corrupt", shard.broken)
+                continue
             reason = self._shelf.distrust(
                 shard.store,
                 shard.partition,
@@ -260,10 +263,11 @@ class Recovery:
                 end=ends[changelog],
             )
             if reason is not None:
-                self.begin_anew(shard, reason)
+                self._begin_anew(shard, reason)
 
-    def begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
+    def _begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
         """Set a store aside and open an empty one in its place."""
+        shard.broken = ""
         shard.store = self._shelf.begin_anew(shard.store, shard.partition, reason, text)
         shard.reset()
 
@@ -375,7 +379,7 @@ class Recovery:
         except DiskFailed:
             raise
         except StateError as error:
-            self.begin_anew(shard, "does_not_fit_changelog", str(error))
+            self._begin_anew(shard, "does_not_fit_changelog", str(error))
         except DecodeError as error:
             self.halt(shard, Halt("changelog_undecodable", f"{error}. Is this worker too old?"))
         else:

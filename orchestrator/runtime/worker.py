@@ -43,7 +43,6 @@ from orchestrator.runtime.shard import Shard, ShardStatus
 from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.watchdog import Watchdog
-from orchestrator.store.base import Batch
 
 _WAITING_S = 0.01
 """Longest poll while a take-over waits for something, or no shard is ours. What is not a record does
@@ -126,9 +125,9 @@ class Worker:
         try:
             while not stop():
                 self._watchdog.pat()
-                with self._meeting_disk_failures():
+                with self._meeting_store_failures():
                     self._turn()
-            with self._meeting_disk_failures():
+            with self._meeting_store_failures():
                 self._finish()
         finally:
             self._close()
@@ -167,7 +166,7 @@ class Worker:
         wait_ms = self._settings.poll_timeout_ms
         now_ms = self._clock.now_ms()
         for shard in self._running:
-            due_ms = shard.store.next_due_ms()
+            due_ms = shard.next_due_ms()
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(due_ms - now_ms, 1))
         return wait_ms / 1_000
@@ -188,9 +187,6 @@ class Worker:
                 self._take(outbox, shard, envelope)
             for shard in self._running:
                 self._fire(outbox, shard)
-        except CorruptStore as error:
-            self._broken(shard, error)
-            return
         except TransactionError as error:
             self._doubt(error)  # the registry is away, say: a pause is due
 
@@ -246,14 +242,19 @@ class Worker:
             self._tell(outbox)
 
     def _settle(self) -> None:
-        """Wait for the commit under way, if there is one."""
+        """Wait for the commit under way, if there is one, and put it into the stores."""
         outbox = self._pipeline.under_way
-        if outbox is not None and self._attempt(outbox, self._pipeline.settle):
+        if outbox is None or not self._attempt(outbox, self._pipeline.wait):
+            return
+        self._bisection.succeeded(outbox.work)
+        self._holding.succeeded(outbox.shards)
+        self._count(outbox)
+        self._tell(outbox)
+        with (
+            self._meeting_store_failures()
+        ):  # what the caller is about has to be done all the same
+            self._pipeline.settle()
             self._failures_count = 0
-            self._bisection.succeeded(outbox.work)
-            self._holding.succeeded(outbox.shards)
-            self._count(outbox)
-            self._tell(outbox)
 
     def _attempt(self, outbox: Outbox, step: Callable[[], object]) -> bool:
         try:
@@ -347,24 +348,20 @@ class Worker:
         while self._clock.monotonic_s() < until_s:
             yield False
 
-    def _broken(self, shard: Shard | None, error: CorruptStore) -> None:
-        """A store cannot be read: begin it anew, and take all shards over again."""
-        self._pipeline.forget()
-        for each in self._shards.values():
-            each.forget_overlay()
-        if shard is None:
-            raise error
-        self._recovery.begin_anew(shard, "corrupt", str(error))
-        running = self._running
-        self._source.assign(())
-        self._running = ()
-        self._begin(running)
-
     @contextmanager
-    def _meeting_disk_failures(self) -> Iterator[None]:
-        """Let the worker stand still when its disk fails: its shards share that disk."""
+    def _meeting_store_failures(self) -> Iterator[None]:
+        """Let no store end the worker: what is committed is in the changelog, the rest in the inputs.
+
+        A broken one is set aside by the take-over, which fills another. A disk that fails lets the
+        worker stand still: its shards share that disk.
+        """
         try:
             yield
+        except CorruptStore:
+            if not any(shard.broken for shard in self._shards.values()):
+                raise
+            self._pipeline.forget()
+            self._take_over_again()
         except DiskFailed as error:
             self._pipeline.forget()
             self._failures_count += 1
@@ -510,8 +507,7 @@ class Worker:
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
             self._synced_s = now_s
             for shard in self._running:
-                if shard.is_settled:  # otherwise its commit will say so
-                    shard.store.apply(Batch(shard.store.position(), self._clock.now_ms()))
+                shard.note_synced(self._clock.now_ms())
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
             self._reported_s = now_s

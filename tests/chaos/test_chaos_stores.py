@@ -97,6 +97,24 @@ def test_a_store_that_is_harmed_while_it_is_in_use(stopped):
     stopped.check(stores=False)  # what nobody needed to read is still harmed
 
 
+def test_a_store_that_breaks_while_a_transaction_is_put_into_it(town, tmp_path):
+    rotten = tmp_path / "rotten"
+    worker = town.worker(rotten=rotten)
+    town.begin(30)
+    town.wait_ended()
+    rotten.write_text(town.store_path(0, 1).name)
+    town.begin(60)
+    town.wait_ended()
+
+    town.check()
+    (aside,) = worker.lines("store_set_aside")
+    assert (aside["shard"], aside["reason"]) == (1, "corrupt")
+    assert "Corruption" in aside["text"]
+    assert not worker.lines("transaction_failed")
+    (stopped,) = worker.lines("worker_stopped")  # it lived through it
+    assert stopped["restored_count"] > 30
+
+
 def test_a_manifest_that_lost_its_end_never_parts_cursor_and_sagas(tmp_path):
     whole = tmp_path / "whole"
     store = RocksStore(whole, RocksShared(StoreSettings()))

@@ -209,6 +209,7 @@ class Town:
         data_dir=None,
         free="",
         broken="",
+        rotten="",
         schemas="",
         standby=None,
         session_ms=6_000,
@@ -216,7 +217,8 @@ class Town:
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
         `free` is a file that says how many bytes its disk has left, `broken` one that makes the disk
-        fail while it exists, `schemas` the folder of the payloads' schemas; `standby` are the settings
+        fail while it exists, `rotten` one that names the store whose tables break while a transaction
+        is put into it, `schemas` the folder of the payloads' schemas; `standby` are the settings
         of its standby, without which it has none.
         """
         asked = {
@@ -233,6 +235,7 @@ class Town:
             "jumps": list(jumps),
             "free": str(free),
             "broken": str(broken),
+            "rotten": str(rotten),
             "schemas": str(schemas),
             "standby": standby,
             "session_ms": session_ms,

@@ -24,7 +24,7 @@ from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.settings import StandbySettings, WorkerSettings
 from orchestrator.runtime.signals import StopRequest
-from orchestrator.store import rocks
+from orchestrator.store import keys, rocks
 from orchestrator.topics import Topics
 
 
@@ -83,6 +83,33 @@ def fail_disk_while_there(mark):
         setattr(rocks, name, refusing(getattr(rocks, name)))
 
 
+def break_tables_when_told(mark):
+    """Let the tables of the store that the file `mark` names be zeroed as a transaction is put into it.
+
+    RocksDB finds it out by itself, while it compacts them, and refuses to write.
+    """
+    write_batch = rocks._write_batch
+
+    def call(batch, handles):
+        is_told = batch.cursor is not None and mark.exists()
+        if is_told and mark.read_text() == Path(handles.database.path()).name:
+            mark.unlink()
+            break_tables(handles)
+        return write_batch(batch, handles)
+
+    rocks._write_batch = call
+
+
+def break_tables(handles):
+    """Zero the tables of an open store, and let it compact them."""
+    for _ in range(2):  # one table alone would be moved as it is
+        handles.sagas.put(keys.POSITION, handles.sagas.get(keys.POSITION))
+        handles.sagas.flush()
+    for table in Path(handles.database.path()).glob("*.sst"):
+        table.write_bytes(b"\0" * table.stat().st_size)
+    handles.sagas.compact_range(None, None)
+
+
 class GrouplessSink(TransactionalSink):
     """Sends positions as a consumer that is in no group does: brokers take them from whoever."""
 
@@ -113,6 +140,8 @@ def main() -> None:
         wiring.SystemClock = JumpingClock
     if asked["broken"]:
         fail_disk_while_there(Path(asked["broken"]))
+    if asked["rotten"]:
+        break_tables_when_told(Path(asked["rotten"]))
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
     older = files.read(Path(asked["schemas"])) if asked["schemas"] else ()
