@@ -17,8 +17,7 @@ from orchestrator.kafka.base import TopicPartition
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.recovery import Halt
-from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.shard import Halt, Shard, ShardStatus
 
 REASON = "unwritable"
 PAUSE_S = 1.0

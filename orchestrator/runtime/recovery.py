@@ -24,7 +24,7 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.restore import Armed, Shelf, Stores
 from orchestrator.runtime.settings import WorkerSettings
-from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.shard import Halt, Shard, ShardStatus
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.store.base import Batch
 
@@ -73,14 +73,6 @@ class Begin(NamedTuple):
 
     positions: dict[str, int]
     notes: tuple[str, ...]
-
-
-class Halt(NamedTuple):
-    """The shard must not run. `text` says what was found, and `operator_action` what helps."""
-
-    reason: str
-    text: str
-    operator_action: str = StateError.operator_action
 
 
 class Ranges(NamedTuple):
@@ -483,7 +475,7 @@ class Recovery:
     def halt(self, shard: Shard, why: Halt) -> None:
         """Stop one shard until a person has looked; the others go on."""
         shard.forget_overlay()
-        shard.status = ShardStatus.HALTED
+        shard.status, shard.halt = ShardStatus.HALTED, why
         self._counters.halted[why.reason] += 1
         self._log.error(
             "shard_halted",

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from orchestrator.codec.records import Cursor
 from orchestrator.core.state import SagaState, Timer, note_timers, timers
-from orchestrator.errors import CorruptStore, DecodeError
+from orchestrator.errors import CorruptStore, DecodeError, StateError
 from orchestrator.store.base import Batch, ShardStore
 
 POSTPONED_COUNT_MAX = 1_000
@@ -31,6 +31,14 @@ class ShardStatus(StrEnum):
     """Revoked, and perhaps soon ours again: the store stays open, nothing is decided."""
     HALTED = "halted"
     """Its data contradict each other: a person must look. The other shards go on."""
+
+
+class Halt(NamedTuple):
+    """The shard must not run. `text` says what was found, and `operator_action` what helps."""
+
+    reason: str
+    text: str
+    operator_action: str = StateError.operator_action
 
 
 class Change(NamedTuple):
@@ -59,6 +67,8 @@ class Shard:
         self.partition = partition
         self.store = store
         self.status = ShardStatus.RESTORING
+        self.halt: Halt | None = None
+        """Why it is, or was last, HALTED."""
         self.cursor: Cursor | None = None
         """As committed."""
         self.positions: dict[str, int] = {}

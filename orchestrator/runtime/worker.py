@@ -33,13 +33,15 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
+from orchestrator.runtime.holding import REASON as UNWRITABLE
 from orchestrator.runtime.holding import Holding
+from orchestrator.runtime.notices import HALTED, HELD, SHOW_S, TAKING_OVER, Notice, Notices
 from orchestrator.runtime.pipeline import Pipeline
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
-from orchestrator.runtime.recovery import Halt, Recovery
+from orchestrator.runtime.recovery import Recovery
 from orchestrator.runtime.settings import WorkerSettings
-from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.shard import Halt, Shard, ShardStatus
 from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.watchdog import Watchdog
@@ -74,6 +76,7 @@ class Worker:
         recovery: Recovery,
         heir: Heir,
         holding: Holding,
+        notices: Notices,
         disk: DiskWatch,
         clock: Clock,
         counters: Counters,
@@ -90,6 +93,7 @@ class Worker:
         self._recovery = recovery
         self._heir = heir
         self._holding = holding
+        self._notices = notices
         self._disk = disk
         self._is_paused = False
         """Whether the disk has too little room to take work."""
@@ -112,11 +116,11 @@ class Worker:
         """Transactions that failed in a row."""
         self._owned: tuple[int, ...] = ()
         """Partitions that are ours, each with a shard as soon as its store can be opened."""
-        self._disk_failed = False
-        """Whether the stores must be opened again before they are used."""
+        self._disk_failed = ""
+        """How the disk has failed, if the stores must be opened again before they are used."""
         self._fed_s = 0.0
         """When the last input came, or reading began."""
-        self._synced_s = self._reported_s = clock.monotonic_s()
+        self._synced_s = self._reported_s = self._shown_s = clock.monotonic_s()
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()` is true; it is asked between transactions."""
@@ -368,7 +372,7 @@ class Worker:
             self._counters.disk_failures_count += 1
             action = error.operator_action
             self._notes.error("disk_failed", "io", text=str(error), operator_action=action)
-            self._disk_failed = True
+            self._disk_failed = str(error)
             self._take_over_again()
 
     def _reopen(self, shards: list[Shard]) -> Iterator[bool]:
@@ -381,7 +385,7 @@ class Worker:
             if partition not in self._shards:
                 self._shards[partition] = self._recovery.open(partition)
                 shards.append(self._shards[partition])
-        self._disk_failed = False
+        self._disk_failed = ""
         self._log.info("disk_back", shards=[shard.partition for shard in shards])
 
     def _fault(self, fault: ReadFault) -> None:
@@ -476,6 +480,7 @@ class Worker:
         """Read the inputs of every shard that runs, from where each stands."""
         running = (s for s in self._shards.values() if s.status is ShardStatus.RUNNING)
         self._running = () if self._is_paused else tuple(running)
+        self._shown_s = 0.0  # whoever asks shall not be told what is over
         self._fed_s = self._clock.monotonic_s()
         self._source.assign(
             [
@@ -508,10 +513,30 @@ class Worker:
             self._synced_s = now_s
             for shard in self._running:
                 shard.note_synced(self._clock.now_ms())
+        if now_s - self._shown_s >= SHOW_S:
+            self._shown_s = now_s
+            self._notices.show(self._waiting(), lambda: self._source.group_metadata().member_id)
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
             self._reported_s = now_s
             self._log.info("counters", shards=len(self._running), **self._values())
+
+    def _waiting(self) -> dict[int, Notice]:
+        """What each of our shards waits for, if it does not run."""
+        if self._disk_failed:
+            return dict.fromkeys(self._owned, Notice(HELD, "disk_failed", self._disk_failed))
+        found = {}
+        for partition, shard in self._shards.items():
+            if shard.status is ShardStatus.HALTED and shard.halt is not None:
+                state = HELD if shard.halt.reason == UNWRITABLE else HALTED
+                found[partition] = Notice(state, shard.halt.reason, shard.halt.text)
+            elif self._is_paused:
+                found[partition] = Notice(
+                    HELD, "disk_low", "its worker's disk has too little room"
+                )
+            elif shard.status is ShardStatus.RESTORING:
+                found[partition] = Notice(TAKING_OVER, "", "")
+        return found
 
     def _close(self) -> None:
         self._pipeline.close()

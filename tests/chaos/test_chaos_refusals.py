@@ -123,10 +123,14 @@ def test_a_shard_whose_dead_letter_is_refused_waits_and_the_others_go_on(fort, h
         lambda: worker.lines("counters")[-1].get("halted", {}).get("unwritable"), "the counter"
     )
     place = TopicPartition(fort.topics.commands, bad.partition)
+    held = [("running", None)] * fort.partitions
+    held[bad.partition] = ("held", "unwritable")
+    wait_until(lambda: fort.shown() == (held, 1), "saga shards to show it")
     assert fort.admin.positions(fort.prefix)[place] <= bad.offset
 
     cure()
     fort.wait_ended()
+    wait_until(lambda: fort.shown() == ([("running", None)] * 2, 0), "saga shards to show it")
     fort.check(bad={bad: "unknown_format"})
     assert worker.lines("worker_ready")[1:] == []  # it is the same process
 

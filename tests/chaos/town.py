@@ -256,6 +256,15 @@ class Town:
         """Start both participants."""
         self.bank, self.post = self.participant("bank"), self.participant("post")
 
+    def shown(self):
+        """What `saga shards` says: state and reason of each, and its exit code."""
+        where = ["--prefix", self.prefix, "--bootstrap-servers", self.kafka.bootstrap_servers]
+        command = [sys.executable, "-m", "orchestrator", "shards", "--json", *where]
+        asked = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert asked.stdout, asked.stderr
+        shards = json.loads(asked.stdout)["shards"]
+        return [(shard["state"], shard["reason"]) for shard in shards], asked.returncode
+
     def _servers(self, proxied):
         return self.kafka.advertised_servers if proxied else self.kafka.bootstrap_servers
 
@@ -323,7 +332,7 @@ class Town:
         """Every partition of a topic."""
         return [TopicPartition(topic, number) for number in range(self.partitions)]
 
-    def _made(self, kind, shard):
+    def _made(self, kind, shard=None):
         self._next += 1
         number, (letter, end) = self._next, kind.split("-")
         saga_id = f"{letter}-{number:06}-{end}"
