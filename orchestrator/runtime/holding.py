@@ -107,6 +107,8 @@ class Holding:
                 self._wait(number)
             else:
                 self._forget(number)
+                # Whatever happens before it is taken over: it is one of those to be taken over.
+                shard.status = ShardStatus.RESTORING
                 self._log.info("shard_retried", shard=number, reason=REASON)
                 ready.append(shard)
         return ready

@@ -507,6 +507,8 @@ class Worker:
             self._heir.turn()
             held = self._holding.due(self._shards)
             if held:
+                self._settle()
+            if held and self._taking_over is None:  # else it was begun with all, these included
                 self._begin(held)
         now_s = self._clock.monotonic_s()
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
