@@ -85,7 +85,7 @@ def run_worker(
         log.error("waiting_for_disk", free_bytes=disk.free_bytes)
         disk.wait(stop)
     # The identity is ours, as the folder's lock says: a predecessor's transaction ends here.
-    sink = TransactionalSink(kafka, settings.instance_id, transactions)
+    sink = TransactionalSink(kafka, settings.instance_id, transactions, stop)
     sink.init_soon()
     catalog = catalog_of(program.sagas, AvroPayloads() if payloads is None else payloads)
     codec = RecordCodec() if codec is None else codec
