@@ -39,10 +39,9 @@ def guarded():
 @pytest.fixture
 def fort(guarded, topic_prefix, tmp_path):
     """An installation on it, no worker yet."""
-    made = Town(guarded, topic_prefix, tmp_path)
-    made.open_shop()
-    yield made
-    made.close()
+    with Town(guarded, topic_prefix, tmp_path) as made:
+        made.open_shop()
+        yield made
 
 
 def delete(town, topic):

@@ -185,6 +185,12 @@ class Town:
             [Place(self.topics.outcomes, p, OFFSET_BEGINNING) for p in range(partitions)]
         )
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self):
         """Kill what still runs."""
         for process in self.processes:
@@ -240,7 +246,7 @@ class Town:
             "standby": standby,
             "session_ms": session_ms,
         }
-        command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
+        command = [sys.executable, str(HERE.parent / "worker_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
 
     def participant(self, name, *, proxied=False):

@@ -1,4 +1,7 @@
-"""A worker in a process of its own, with test-only switches. Arguments: one JSON object."""
+"""A worker in a process of its own, with test-only switches. Arguments: one JSON object.
+
+See `ASKED` for what may be in it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from confluent_kafka import Consumer
 
@@ -119,22 +123,73 @@ class GrouplessSink(TransactionalSink):
         nobody.close()
 
 
-ASKED = {}
+class FaultySink(TransactionalSink):
+    """Some of its commits are not what they seem.
+
+    `lost` n: of every n commits that went through, one is reported as doubtful. `refused` n: of
+    every n, one is not even asked for. `poison` text: a transaction with a record whose key begins
+    so is always refused.
+    """
+
+    faults: ClassVar[dict[str, object]] = {}
+
+    def begin(self):
+        super().begin()
+        self.poisoned = False
+
+    def send_all(self, records):
+        poison = self.faults.get("poison")
+        for record in records:
+            is_poison = poison is not None and record.key.startswith(poison.encode())
+            self.poisoned |= is_poison and not record.topic.endswith("dead-letters")
+        super().send_all(records)
+
+    def commit(self):
+        self.commits = getattr(self, "commits", 0) + 1
+        if self.poisoned:
+            raise MustAbort("poison")
+        if self.commits % self.faults.get("refused", 1_000_000) == 0:
+            raise MustAbort("planted")
+        offsets = super().commit()
+        if self.commits % self.faults.get("lost", 1_000_000) == 0:
+            raise Doubtful("planted")
+        return offsets
+
+
+ASKED = {
+    "parent": 0,  # the process without which it ends
+    "settings": {},
+    "transactions": {},
+    "kafka": {},
+    "standby": None,  # settings of its standby, without which it has none
+    "session_ms": 10_000,
+    "planted": "",  # one of SINKS, or UNFENCING
+    "faults": {},  # of a FaultySink
+    "jumps": [],  # of a JumpingClock
+    "broken": "",  # a file, see `fail_disk_while_there`
+    "rotten": "",  # a file, see `break_tables_when_told`
+    "free": "",  # a file that says how many bytes its disk has left
+    "schemas": "",  # a folder of older schemas of payloads
+}
+"""By default; besides, there are `modules`, `prefix`, `ordinal`, `data_dir` and `servers`."""
 SINKS = {"trusting": TrustingSink, "aborting": AbortingSink, "groupless": GrouplessSink}
 UNFENCING = "unfencing"
 """Planted: whoever takes a shard over leaves its dead owner's producer alone."""
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
+    ASKED.update(json.loads(sys.argv[1]))
+    asked = ASKED
     faulthandler.register(signal.SIGUSR2)  # says where it stands, when a test asks
     log.configure("info")
     stop = StopRequest(asked["parent"])
-    ASKED.update(asked)
     if asked["planted"] == UNFENCING:
         wiring.fence = lambda *_: None
     elif asked["planted"]:
         wiring.TransactionalSink = SINKS[asked["planted"]]
+    if asked["faults"]:
+        FaultySink.faults = asked["faults"]
+        wiring.TransactionalSink = FaultySink
     if asked["jumps"]:
         JumpingClock.jumps = asked["jumps"]
         wiring.SystemClock = JumpingClock
