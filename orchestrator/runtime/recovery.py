@@ -206,9 +206,9 @@ class Recovery:
         shard.reset()
 
     def take_over(
-        self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
-    ) -> Iterator[bool]:
-        """T2 to T7 for shards whose stores are open. `ready` is told of those that may run.
+        self, shards: Sequence[Shard], ready: Callable[[], None]
+    ) -> Generator[bool, None, None]:
+        """T2 to T7 for shards whose stores are open. `ready` is called when some may run.
 
         Raises TransactionError: replace the producer and take over again; DiskFailed: reopen the
         stores and take over again.
@@ -264,8 +264,8 @@ class Recovery:
         shard.reset()
 
     def _group(
-        self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
-    ) -> Iterator[bool]:
+        self, shards: Sequence[Shard], ready: Callable[[], None]
+    ) -> Generator[bool, None, None]:
         committed: Mapping[TopicPartition, int | None] | None = None
         again_s = self._clock.monotonic_s() + PENDING_S
         while committed is None:  # T3
@@ -292,7 +292,7 @@ class Recovery:
         restored = [shard for shard in shards if shard.status is ShardStatus.RESTORING]
         if restored:
             yield from self._judge(restored, committed)  # T6
-        ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
+        ready()  # T7
 
     def _fence_dead_owners(self, shards: Sequence[Shard]) -> Iterator[bool]:
         cursors = [self._cursor(shard) for shard in shards]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from orchestrator import patience
@@ -104,7 +104,7 @@ class Worker:
         self._notes = Bounded(log, monotonic_s=clock.monotonic_s)
         self._shards: dict[int, Shard] = {}
         self._running: tuple[Shard, ...] = ()
-        self._taking_over: Iterator[bool] | None = None
+        self._taking_over: Generator[bool, None, None] | None = None
         self._drained = True
         """Whether the last poll found nothing more."""
         self._busy = False
@@ -398,7 +398,7 @@ class Worker:
             self._settle()
             self._pipeline.forget_open()  # it is read again
             self._recovery.halt(shard, Halt(fault.kind, text))
-            self._ready(())
+            self._read_running()
 
     # --- shards come and go ---------------------------------------------------------------------
 
@@ -444,7 +444,7 @@ class Worker:
         self._taking_over = self._steps(shards)
         self._busy = True
 
-    def _steps(self, shards: Sequence[Shard]) -> Iterator[bool]:
+    def _steps(self, shards: Sequence[Shard]) -> Generator[bool, None, None]:
         if self._distrust is not None:
             yield from self._replace_producer(self._distrust)
         if self._disk_failed:
@@ -453,13 +453,12 @@ class Worker:
         if self._holding.hold(self._shards):
             self._bisection.forget()
             shards = [shard for shard in shards if shard.status is not ShardStatus.HALTED]
-        yield from self._recovery.take_over(shards, self._ready)
+        yield from self._recovery.take_over(shards, self._read_running)
 
     def _stop_taking_over(self) -> None:
         taking_over, self._taking_over = self._taking_over, None
-        close = getattr(taking_over, "close", None)
-        if close is not None:
-            close()  # ends its reading
+        if taking_over is not None:
+            taking_over.close()  # ends its reading
 
     def _take_over(self) -> None:
         """Go on with the take-over for one slice."""
@@ -476,7 +475,7 @@ class Worker:
         except TransactionError as error:
             self._doubt(error)
 
-    def _ready(self, _: Sequence[Shard]) -> None:
+    def _read_running(self) -> None:
         """Read the inputs of every shard that runs, from where each stands."""
         running = (s for s in self._shards.values() if s.status is ShardStatus.RUNNING)
         self._running = () if self._is_paused else tuple(running)
@@ -498,7 +497,7 @@ class Worker:
             self._log.error("intake_paused", reason="disk_low", free_bytes=self._disk.free_bytes)
         else:
             self._log.info("intake_resumed", free_bytes=self._disk.free_bytes)
-        self._ready(())
+        self._read_running()
 
     # --- housekeeping ---------------------------------------------------------------------------
 
