@@ -14,7 +14,9 @@ from orchestrator.cli.verb import Verb
 if TYPE_CHECKING:
     from orchestrator.codec.records import Cursor
     from orchestrator.kafka.base import Admin, GroupMember, Reader, TopicPartition
-    from orchestrator.runtime.recovery import Begin, Halt
+    from orchestrator.runtime.notices import Notice
+    from orchestrator.runtime.recovery import Begin
+    from orchestrator.runtime.shard import Halt
 
 _LOOK_BACK_COUNT = 64
 """Changelog offsets before the end in which the last cursor is sought first; then 16 times as many."""
@@ -147,16 +149,18 @@ class Looker:
             for member in members
             for pair in member.partitions
         }
+        notices = self._notices(members)
         committed = self._admin.positions(self._group)
         found = {}
         for partition in partitions:
             last = self._last(partition)
             inputs = self._inputs(partition, last.cursor, committed)
             verdict, waiting = self._judge(partition, len(copies), last, inputs)
-            state, reason, text = state_of(owners.get(partition, ""), last, verdict)
+            owner = owners.get(partition, "")
+            state, reason, text = state_of(owner, last, verdict, notices.get(partition))
             found[partition] = Shard(
                 shard=partition,
-                owner=owners.get(partition, ""),
+                owner=owner,
                 heirs=tuple(
                     Copy(name, at, None if at is None else max(0, last.end - at))
                     for name, at in copies[partition]
@@ -167,6 +171,22 @@ class Looker:
                 last=last,
                 waiting=waiting,
             )
+        return found
+
+    def _notices(self, members: Sequence[GroupMember]) -> dict[int, Notice]:
+        """What their owners say that shards wait for."""
+        from orchestrator.runtime.notices import notice_group, read
+
+        found = {}
+        for member in members:
+            if not member.instance_id:
+                continue
+            notes = self._admin.notes(notice_group(member.instance_id))
+            mine = {pair.partition for pair in member.partitions}
+            for there, note in notes.items():
+                notice = read(note, member.member_id)
+                if notice is not None and there.partition in mine:
+                    found[there.partition] = notice
         return found
 
     def _last(self, partition: int) -> Last:
@@ -242,14 +262,21 @@ class Looker:
         return width if width > _COUNTED_MAX else sum(1 for _ in self._read(there, first, end))
 
 
-def state_of(owner: str, last: Last, verdict: Begin | Halt) -> tuple[str, str, str]:
-    """Name a shard's state, with reason and text if a person must look. Pure."""
-    from orchestrator.runtime.recovery import Halt
+def state_of(
+    owner: str, last: Last, verdict: Begin | Halt, notice: Notice | None
+) -> tuple[str, str, str]:
+    """Name a shard's state, with reason and text if a person must look. Pure.
+
+    What Kafka holds comes before what the owner says, as it may be newer.
+    """
+    from orchestrator.runtime.shard import Halt
 
     if isinstance(verdict, Halt):
         return "halted", verdict.reason, verdict.text
     if not owner:
         return "unowned", "no_worker", ""
+    if notice is not None:
+        return notice
     written_by = "" if last.cursor is None else last.cursor.owner
     if written_by == owner or last.taken_over:
         return "running", "", ""
@@ -305,10 +332,13 @@ VERB = Verb(
     help="Show every shard: its owner, its heir, how far each is, and whether it runs.",
     detail=(
         "Asks Kafka alone: the group, the ends of the changelog and of the inputs, the last cursor of each\n"
-        "shard, and what standbys report to the groups `<instance>.standby`. waiting: inputs not yet\n"
-        "consumed. lag: changelog offsets that the heir's copy is behind; cold: it has none, and would\n"
-        "restore. States: running; taking over; unowned: no worker has it; halted: positions and changelog\n"
-        "contradict each other. Exit code 1 unless every shard runs."
+        "shard, and what standbys and workers report to the groups `<instance>.standby` and\n"
+        "`<instance>.notices`. waiting: inputs not yet consumed. lag: changelog offsets that the heir's copy\n"
+        "is behind; cold: it has none, and would restore. States: running; taking over; unowned: no worker\n"
+        "has it; held: its worker waits for something, such as a topic that takes no records or room on the\n"
+        "disk, and goes on by itself; halted: a person must look, as positions and changelog contradict each\n"
+        "other, or input cannot be read. Held and halted with the reason, a second or two after the worker\n"
+        "has logged it. Exit code 1 unless every shard runs."
     ),
     example="saga shards --bootstrap-servers localhost:9092",
     arguments=_arguments,

@@ -188,6 +188,19 @@ class KafkaAdmin:
 
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """Every position that was committed to a group; empty if there is no such group."""
+        return {pair: entry.offset for pair, entry in self._committed(group).items()}
+
+    def notes(self, group: str) -> Mapping[TopicPartition, str]:
+        """What lies beside the positions of a group; empty if there is no such group."""
+        return {pair: entry.metadata or "" for pair, entry in self._committed(group).items()}
+
+    def leave_notes(self, group: str, notes: Mapping[TopicPartition, str]) -> None:
+        """Leave notes beside positions of a group that nobody is a member of, in place of others."""
+        entries = [confluent_kafka.TopicPartition(*pair, 0, note) for pair, note in notes.items()]
+        asked = confluent_kafka.ConsumerGroupTopicPartitions(group, entries)
+        self._client.alter_consumer_group_offsets([asked], request_timeout=self._timeout_s)
+
+    def _committed(self, group: str) -> dict[TopicPartition, Any]:
         asked = confluent_kafka.ConsumerGroupTopicPartitions(group)
         (future,) = self._client.list_consumer_group_offsets([asked]).values()
         answer = self._answer(
@@ -196,7 +209,7 @@ class KafkaAdmin:
             allowed=(KafkaError.GROUP_ID_NOT_FOUND,),
         )
         return {
-            TopicPartition(entry.topic, entry.partition): entry.offset
+            TopicPartition(entry.topic, entry.partition): entry
             for entry in ([] if answer is None else answer.topic_partitions)
             if entry.error is None and entry.offset >= 0
         }

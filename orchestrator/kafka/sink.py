@@ -72,8 +72,13 @@ class TransactionalSink:
         settings: KafkaSettings,
         transactional_id: str,
         tuning: TransactionSettings | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Make ready; the id is taken by `init`. `transactional_id` belongs to one live process."""
+        """Make ready; the id is taken by `init`. `transactional_id` belongs to one live process.
+
+        Once `stop()` is true nobody waits for the id any more.
+        """
+        self._stop = stop
         self._tuning = TransactionSettings() if tuning is None else tuning
         self._config = _producer_config(settings, transactional_id, self._tuning)
         self._budget_s = self._tuning.transaction_timeout_ms / 2_000
@@ -236,7 +241,7 @@ class TransactionalSink:
     def _claim(self) -> Producer:
         self._ear = Ear(_is_doubtful)
         hear = {"error_cb": self._on_error, "logger": self._ear}
-        return claim(self._config | hear, 4 * self._budget_s)
+        return claim(self._config | hear, 4 * self._budget_s, self._stop)
 
     def _live(self) -> Producer:
         if self._producer is None:
@@ -280,10 +285,13 @@ def fence(settings: KafkaSettings, transactional_id: str, timeout_s: float = 10.
     claim(_producer_config(settings, transactional_id, TransactionSettings()), timeout_s)
 
 
-def claim(config: Mapping[str, object], timeout_s: float) -> Producer:
+def claim(
+    config: Mapping[str, object], timeout_s: float, stop: Callable[[], bool] = lambda: False
+) -> Producer:
     """Make a producer that has taken its transactional id.
 
-    Raises Doubtful if no coordinator answers in time, ConfigurationError if it is forbidden.
+    Raises Doubtful if no coordinator answers in time, or before `stop()` is true; ConfigurationError
+    if it is forbidden.
     """
     deadline_s = time.monotonic() + timeout_s
     trial_s = _TRIAL_S
@@ -292,11 +300,13 @@ def claim(config: Mapping[str, object], timeout_s: float) -> Producer:
         # to abort: one more request of an epoch that we want to hear no more of.
         producer = Producer({"logger": LOGGER, **config})
         try:
-            _init(producer, min(time.monotonic() + trial_s, deadline_s))
+            _init(producer, min(time.monotonic() + trial_s, deadline_s), stop)
         except OrchestratorError as error:
             producer.purge()
             if not isinstance(error, Retriable):
                 raise
+            if stop():
+                raise Doubtful(f"told to stop before there was an answer: {error}") from error
             if time.monotonic() >= deadline_s:
                 raise Doubtful(f"no answer in {timeout_s:.0f} s: {error}") from error
             trial_s *= 2
@@ -304,14 +314,15 @@ def claim(config: Mapping[str, object], timeout_s: float) -> Producer:
             return producer
 
 
-def _init(producer: Producer, until_s: float) -> None:
+def _init(producer: Producer, until_s: float, stop: Callable[[], bool]) -> None:
     """Knock until the id is taken. Raises what was said last: Retriable if the time is up."""
     while True:
         try:
             producer.init_transactions(_KNOCK_S)
         except KafkaException as error:
             raised = _raised(error, "taking the transactional id")
-            if not isinstance(raised, Retriable) or time.monotonic() >= until_s:
+            is_over = time.monotonic() >= until_s or stop()
+            if is_over or not isinstance(raised, Retriable):
                 raise raised from error
         else:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -107,4 +108,7 @@ def _strike(armed: _Armed) -> None:
         # SIGALRM's own action ends the process from within the kernel, whatever call it is in.
         signal.setitimer(signal.ITIMER_REAL, after_s)
         return
-    os.kill(os.getpid(), signal.SIGKILL if armed.mode == "kill" else signal.SIGSTOP)
+    if armed.mode == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    # Sent to the process, the main thread would get it, and this one go on for as long as that takes.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

@@ -17,8 +17,7 @@ from orchestrator.kafka.base import TopicPartition
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.observability.log import Log
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.recovery import Halt
-from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.shard import Halt, Shard, ShardStatus
 
 REASON = "unwritable"
 PAUSE_S = 1.0
@@ -108,6 +107,8 @@ class Holding:
                 self._wait(number)
             else:
                 self._forget(number)
+                # Whatever happens before it is taken over: it is one of those to be taken over.
+                shard.status = ShardStatus.RESTORING
                 self._log.info("shard_retried", shard=number, reason=REASON)
                 ready.append(shard)
         return ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator import collector, patience
@@ -13,7 +13,7 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.errors import ConfigurationError
 from orchestrator.kafka.admin import KafkaAdmin
-from orchestrator.kafka.base import Admin, TopicState
+from orchestrator.kafka.base import Admin, TopicPartition, TopicState
 from orchestrator.kafka.changelog import ChangelogReader
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings, fence
@@ -24,10 +24,11 @@ from orchestrator.runtime import crash_points
 from orchestrator.runtime.batch import Interpreter
 from orchestrator.runtime.beside import Home, heir_of, warm_up_if_new
 from orchestrator.runtime.catalog import Catalog
-from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.clock import Clock, SystemClock
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
 from orchestrator.runtime.holding import Holding
+from orchestrator.runtime.notices import Notices, notice_group
 from orchestrator.runtime.program import catalog_of
 from orchestrator.runtime.recovery import Recovery, RestoreProgress
 from orchestrator.runtime.settings import StandbySettings, WorkerSettings
@@ -84,7 +85,7 @@ def run_worker(
         log.error("waiting_for_disk", free_bytes=disk.free_bytes)
         disk.wait(stop)
     # The identity is ours, as the folder's lock says: a predecessor's transaction ends here.
-    sink = TransactionalSink(kafka, settings.instance_id, transactions)
+    sink = TransactionalSink(kafka, settings.instance_id, transactions, stop)
     sink.init_soon()
     catalog = catalog_of(program.sagas, AvroPayloads() if payloads is None else payloads)
     codec = RecordCodec() if codec is None else codec
@@ -227,11 +228,22 @@ def _assemble(
         recovery=recovery,
         heir=heir,
         holding=Holding(admin, recovery.halt, clock, log, partitions=partitions, shared=shared),
+        notices=_notices(home, clock),
         disk=disk,
         clock=clock,
         counters=counters,
         log=log,
     )
+
+
+def _notices(home: Home, clock: Clock) -> Notices:
+    group = notice_group(home.settings.instance_id)
+
+    def leave(notes: Mapping[int, str]) -> None:
+        places = {TopicPartition(home.changelog, shard): note for shard, note in notes.items()}
+        home.admin.leave_notes(group, places)
+
+    return Notices(leave, clock.monotonic_s)
 
 
 def _logged(log: Log) -> Callable[[RestoreProgress], None]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from orchestrator.kafka.base import GroupMetadata, TopicPartition
@@ -59,7 +60,7 @@ class Pipeline:
 
     @property
     def is_committed(self) -> bool:
-        """Whether `settle` would return, or raise, at once."""
+        """Whether `wait` would return, or raise, at once."""
         return self._under_way is not None and self._under_way.future.done()
 
     def open_count(self) -> int:
@@ -74,19 +75,22 @@ class Pipeline:
         self._under_way = _UnderWay(pending, self._thread.submit(self._complete, pending))
         self._stages.lap("produce")
 
-    def settle(self) -> None:
-        """Wait for the commit under way, if there is one, and put it into the stores.
+    def wait(self) -> None:
+        """Wait for the commit under way, if there is one.
 
         Raises TransactionError if it failed: then both transactions must be forgotten.
         """
+        if self._under_way is not None:
+            self._stages.lap("rest")
+            self._under_way.future.result()
+            self._stages.lap("wait")
+
+    def settle(self) -> None:
+        """Put what `wait` found committed into the stores. Raises CorruptStore and DiskFailed."""
         under_way, self._under_way = self._under_way, None
-        if under_way is None:
-            return
-        self._stages.lap("rest")
-        offsets = under_way.future.result()
-        self._stages.lap("wait")
-        self._transactor.settle(under_way.pending, offsets)
-        self._stages.lap("store")
+        if under_way is not None:
+            self._transactor.settle(under_way.pending, under_way.future.result())
+            self._stages.lap("store")
 
     def forget_open(self) -> None:
         """Undo what is open; what is on its way goes on."""
@@ -100,7 +104,7 @@ class Pipeline:
         What the shards had sealed is the caller's to forget.
         """
         if self._under_way is not None:
-            wait([self._under_way.future])
+            futures.wait([self._under_way.future])
         self.forget_open()
         self._under_way = None
 

@@ -24,7 +24,7 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.restore import Armed, Shelf, Stores
 from orchestrator.runtime.settings import WorkerSettings
-from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.shard import Halt, Shard, ShardStatus
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.store.base import Batch
 
@@ -73,14 +73,6 @@ class Begin(NamedTuple):
 
     positions: dict[str, int]
     notes: tuple[str, ...]
-
-
-class Halt(NamedTuple):
-    """The shard must not run. `text` says what was found, and `operator_action` what helps."""
-
-    reason: str
-    text: str
-    operator_action: str = StateError.operator_action
 
 
 class Ranges(NamedTuple):
@@ -214,9 +206,9 @@ class Recovery:
         shard.reset()
 
     def take_over(
-        self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
-    ) -> Iterator[bool]:
-        """T2 to T7 for shards whose stores are open. `ready` is told of those that may run.
+        self, shards: Sequence[Shard], ready: Callable[[], None]
+    ) -> Generator[bool, None, None]:
+        """T2 to T7 for shards whose stores are open. `ready` is called when some may run.
 
         Raises TransactionError: replace the producer and take over again; DiskFailed: reopen the
         stores and take over again.
@@ -253,6 +245,9 @@ class Recovery:
         for shard, changelog in zip(shards, changelogs, strict=True):
             shard.status = ShardStatus.RESTORING
             shard.reset()
+            if shard.broken:
+                self._begin_anew(shard, "corrupt", shard.broken)
+                continue
             reason = self._shelf.distrust(
                 shard.store,
                 shard.partition,
@@ -260,16 +255,17 @@ class Recovery:
                 end=ends[changelog],
             )
             if reason is not None:
-                self.begin_anew(shard, reason)
+                self._begin_anew(shard, reason)
 
-    def begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
+    def _begin_anew(self, shard: Shard, reason: str, text: str = "") -> None:
         """Set a store aside and open an empty one in its place."""
+        shard.broken = ""
         shard.store = self._shelf.begin_anew(shard.store, shard.partition, reason, text)
         shard.reset()
 
     def _group(
-        self, shards: Sequence[Shard], ready: Callable[[Sequence[Shard]], None]
-    ) -> Iterator[bool]:
+        self, shards: Sequence[Shard], ready: Callable[[], None]
+    ) -> Generator[bool, None, None]:
         committed: Mapping[TopicPartition, int | None] | None = None
         again_s = self._clock.monotonic_s() + PENDING_S
         while committed is None:  # T3
@@ -296,7 +292,7 @@ class Recovery:
         restored = [shard for shard in shards if shard.status is ShardStatus.RESTORING]
         if restored:
             yield from self._judge(restored, committed)  # T6
-        ready([shard for shard in shards if shard.status is ShardStatus.RUNNING])  # T7
+        ready()  # T7
 
     def _fence_dead_owners(self, shards: Sequence[Shard]) -> Iterator[bool]:
         cursors = [self._cursor(shard) for shard in shards]
@@ -375,7 +371,7 @@ class Recovery:
         except DiskFailed:
             raise
         except StateError as error:
-            self.begin_anew(shard, "does_not_fit_changelog", str(error))
+            self._begin_anew(shard, "does_not_fit_changelog", str(error))
         except DecodeError as error:
             self.halt(shard, Halt("changelog_undecodable", f"{error}. Is this worker too old?"))
         else:
@@ -479,7 +475,7 @@ class Recovery:
     def halt(self, shard: Shard, why: Halt) -> None:
         """Stop one shard until a person has looked; the others go on."""
         shard.forget_overlay()
-        shard.status = ShardStatus.HALTED
+        shard.status, shard.halt = ShardStatus.HALTED, why
         self._counters.halted[why.reason] += 1
         self._log.error(
             "shard_halted",

@@ -7,7 +7,8 @@ are simply forgotten if Kafka does not acknowledge the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -15,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.records import Cursor
 from orchestrator.core.state import SagaState, Timer, note_timers, timers
-from orchestrator.errors import CorruptStore, DecodeError
+from orchestrator.errors import CorruptStore, DecodeError, StateError
 from orchestrator.store.base import Batch, ShardStore
 
 POSTPONED_COUNT_MAX = 1_000
@@ -31,6 +32,14 @@ class ShardStatus(StrEnum):
     """Revoked, and perhaps soon ours again: the store stays open, nothing is decided."""
     HALTED = "halted"
     """Its data contradict each other: a person must look. The other shards go on."""
+
+
+class Halt(NamedTuple):
+    """The shard must not run. `text` says what was found, and `operator_action` what helps."""
+
+    reason: str
+    text: str
+    operator_action: str = StateError.operator_action
 
 
 class Change(NamedTuple):
@@ -59,6 +68,8 @@ class Shard:
         self.partition = partition
         self.store = store
         self.status = ShardStatus.RESTORING
+        self.halt: Halt | None = None
+        """Why it is, or was last, HALTED."""
         self.cursor: Cursor | None = None
         """As committed."""
         self.positions: dict[str, int] = {}
@@ -74,6 +85,8 @@ class Shard:
         self.backlog: dict[str, int] = {}
         """Topic to where it ended when the shard became ours: what lies ready comes before timers."""
         self.clock_ms = 0
+        self.broken = ""
+        """What is wrong with the files of the store, found in use: they must be set aside."""
         self.postponed: dict[Timer, int] = {}
         """Timers that could not be fired, and when to try again."""
         self._decode = decode
@@ -96,9 +109,21 @@ class Shard:
             return change.state, change.state
         state = self._known.get(saga_id)
         if state is None:
-            snapshot = self.store.get(saga_id)
-            state = None if snapshot is None else self._read(saga_id, snapshot)
+            try:  # not `_noting_what_breaks`: most starts come here
+                snapshot = self.store.get(saga_id)
+                state = None if snapshot is None else self._read(saga_id, snapshot)
+            except CorruptStore as error:
+                self.broken = str(error)
+                raise
         return state, state
+
+    @contextmanager
+    def _noting_what_breaks(self) -> Iterator[None]:
+        try:
+            yield
+        except CorruptStore as error:
+            self.broken = str(error)
+            raise
 
     def _read(self, saga_id: str, snapshot: bytes) -> SagaState:
         try:
@@ -142,12 +167,21 @@ class Shard:
         return bool(self.backlog)
 
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
-        """At most `limit` timers to fire now, the earliest first. None that fired just before."""
-        found = self.store.due(now_ms, limit + len(self.postponed))
+        """At most `limit` timers to fire now, the earliest first. None that fired just before.
+
+        Raises CorruptStore.
+        """
+        with self._noting_what_breaks():
+            found = self.store.due(now_ms, limit + len(self.postponed))
         if not found:
             return ()
         ready = (timer for timer in found if self.postponed.get(timer, 0) <= now_ms)
         return tuple(timer for timer in ready if self._is_armed(timer))[:limit]
+
+    def next_due_ms(self) -> int | None:
+        """When the earliest timer is due, None if none is armed. Raises CorruptStore."""
+        with self._noting_what_breaks():
+            return self.store.next_due_ms()
 
     def _is_armed(self, timer: Timer) -> bool:
         """Whether what is not committed yet leaves this timer of the index armed."""
@@ -186,7 +220,10 @@ class Shard:
         self._sealed, self._sealed_moved = {}, {}
 
     def settle(self, cursor: Cursor, encoded: bytes, position: int, now_ms: int) -> None:
-        """Take over the sealed transaction, now committed: store first, then memory."""
+        """Take over the sealed transaction, now committed: store first, then memory.
+
+        Raises CorruptStore: then it is in the changelog alone.
+        """
         overlay = self._sealed
         added: list[Timer] = []
         removed: list[Timer] = []
@@ -194,9 +231,10 @@ class Shard:
             note_timers(change.before, change.state, added, removed)
         puts = {saga_id: c.snapshot for saga_id, c in overlay.items() if c.snapshot is not None}
         deletes = tuple(saga_id for saga_id, c in overlay.items() if c.snapshot is None)
-        self.store.apply(
-            Batch(position, now_ms, encoded, puts, deletes, tuple(added), tuple(removed))
-        )
+        with self._noting_what_breaks():
+            self.store.apply(
+                Batch(position, now_ms, encoded, puts, deletes, tuple(added), tuple(removed))
+            )
         self._remember()
         self.cursor = cursor
         self.positions.update(self._sealed_moved)
@@ -211,6 +249,12 @@ class Shard:
                 known[saga_id] = change.state
         for saga_id in list(islice(known, max(0, len(known) - self._cache_count_max))):
             del known[saga_id]
+
+    def note_synced(self, now_ms: int) -> None:
+        """Let the store say that it holds all that is committed. Raises CorruptStore."""
+        if self.is_settled:  # otherwise its commit will say so
+            with self._noting_what_breaks():
+                self.store.apply(Batch(self.store.position(), now_ms))
 
     def reset(self) -> None:
         """Forget what memory holds; the store speaks from now on."""

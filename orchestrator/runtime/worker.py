@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from orchestrator import patience
@@ -34,17 +34,18 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
 from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
+from orchestrator.runtime.holding import REASON as UNWRITABLE
 from orchestrator.runtime.holding import Holding
+from orchestrator.runtime.notices import HALTED, HELD, SHOW_S, TAKING_OVER, Notice, Notices
 from orchestrator.runtime.pipeline import Pipeline
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
-from orchestrator.runtime.recovery import Halt, Recovery
+from orchestrator.runtime.recovery import Recovery
 from orchestrator.runtime.settings import WorkerSettings
-from orchestrator.runtime.shard import Shard, ShardStatus
+from orchestrator.runtime.shard import Halt, Shard, ShardStatus
 from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.transaction import Transactor
 from orchestrator.runtime.watchdog import Watchdog
-from orchestrator.store.base import Batch
 
 _WAITING_S = 0.01
 """Longest poll while a take-over waits for something, or no shard is ours. What is not a record does
@@ -76,6 +77,7 @@ class Worker:
         recovery: Recovery,
         heir: Heir,
         holding: Holding,
+        notices: Notices,
         disk: DiskWatch,
         clock: Clock,
         counters: Counters,
@@ -92,6 +94,7 @@ class Worker:
         self._recovery = recovery
         self._heir = heir
         self._holding = holding
+        self._notices = notices
         self._disk = disk
         self._is_paused = False
         """Whether the disk has too little room to take work."""
@@ -102,7 +105,7 @@ class Worker:
         self._notes = Bounded(log, monotonic_s=clock.monotonic_s)
         self._shards: dict[int, Shard] = {}
         self._running: tuple[Shard, ...] = ()
-        self._taking_over: Iterator[bool] | None = None
+        self._taking_over: Generator[bool, None, None] | None = None
         self._drained = True
         """Whether the last poll found nothing more."""
         self._busy = False
@@ -114,11 +117,11 @@ class Worker:
         """Transactions that failed in a row."""
         self._owned: tuple[int, ...] = ()
         """Partitions that are ours, each with a shard as soon as its store can be opened."""
-        self._disk_failed = False
-        """Whether the stores must be opened again before they are used."""
+        self._disk_failed = ""
+        """How the disk has failed, if the stores must be opened again before they are used."""
         self._fed_s = 0.0
         """When the last input came, or reading began."""
-        self._synced_s = self._reported_s = clock.monotonic_s()
+        self._synced_s = self._reported_s = self._shown_s = clock.monotonic_s()
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()` is true; it is asked between transactions."""
@@ -127,9 +130,9 @@ class Worker:
         try:
             while not stop():
                 self._watchdog.pat()
-                with self._meeting_disk_failures():
+                with self._meeting_store_failures():
                     self._turn()
-            with self._meeting_disk_failures():
+            with self._meeting_store_failures():
                 self._finish()
         finally:
             self._close()
@@ -167,7 +170,7 @@ class Worker:
         wait_ms = self._settings.poll_timeout_ms
         now_ms = self._clock.now_ms()
         for shard in self._running:
-            due_ms = shard.store.next_due_ms()
+            due_ms = shard.next_due_ms()
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(due_ms - now_ms, 1))
         return wait_ms / 1_000
@@ -179,7 +182,6 @@ class Worker:
         outbox = self._pipeline.outbox
         if records:
             self._fed_s = self._clock.monotonic_s()
-        shard: Shard | None = None
         try:
             for partition, envelopes in _by_shard(records).items():
                 shard = self._shards.get(partition)
@@ -188,9 +190,6 @@ class Worker:
                     self._take(outbox, shard, shard.unread(envelopes))
             for shard in self._running:
                 self._fire(outbox, shard)
-        except CorruptStore as error:
-            self._broken(shard, error)
-            return
         except TransactionError as error:
             self._doubt(error)  # the registry is away, say: a pause is due
 
@@ -245,14 +244,19 @@ class Worker:
             self._tell(outbox)
 
     def _settle(self) -> None:
-        """Wait for the commit under way, if there is one."""
+        """Wait for the commit under way, if there is one, and put it into the stores."""
         outbox = self._pipeline.under_way
-        if outbox is not None and self._attempt(outbox, self._pipeline.settle):
+        if outbox is None or not self._attempt(outbox, self._pipeline.wait):
+            return
+        self._bisection.succeeded(outbox.work)
+        self._holding.succeeded(outbox.shards)
+        self._count(outbox)
+        self._tell(outbox)
+        with (
+            self._meeting_store_failures()
+        ):  # what the caller is about has to be done all the same
+            self._pipeline.settle()
             self._failures_count = 0
-            self._bisection.succeeded(outbox.work)
-            self._holding.succeeded(outbox.shards)
-            self._count(outbox)
-            self._tell(outbox)
 
     def _attempt(self, outbox: Outbox, step: Callable[[], object]) -> bool:
         try:
@@ -346,31 +350,27 @@ class Worker:
         while self._clock.monotonic_s() < until_s:
             yield False
 
-    def _broken(self, shard: Shard | None, error: CorruptStore) -> None:
-        """A store cannot be read: begin it anew, and take all shards over again."""
-        self._pipeline.forget()
-        for each in self._shards.values():
-            each.forget_overlay()
-        if shard is None:
-            raise error
-        self._recovery.begin_anew(shard, "corrupt", str(error))
-        running = self._running
-        self._source.assign(())
-        self._running = ()
-        self._begin(running)
-
     @contextmanager
-    def _meeting_disk_failures(self) -> Iterator[None]:
-        """Let the worker stand still when its disk fails: its shards share that disk."""
+    def _meeting_store_failures(self) -> Iterator[None]:
+        """Let no store end the worker: what is committed is in the changelog, the rest in the inputs.
+
+        A broken one is set aside by the take-over, which fills another. A disk that fails lets the
+        worker stand still: its shards share that disk.
+        """
         try:
             yield
+        except CorruptStore:
+            if not any(shard.broken for shard in self._shards.values()):
+                raise
+            self._pipeline.forget()
+            self._take_over_again()
         except DiskFailed as error:
             self._pipeline.forget()
             self._failures_count += 1
             self._counters.disk_failures_count += 1
             action = error.operator_action
             self._notes.error("disk_failed", "io", text=str(error), operator_action=action)
-            self._disk_failed = True
+            self._disk_failed = str(error)
             self._take_over_again()
 
     def _reopen(self, shards: list[Shard]) -> Iterator[bool]:
@@ -383,7 +383,7 @@ class Worker:
             if partition not in self._shards:
                 self._shards[partition] = self._recovery.open(partition)
                 shards.append(self._shards[partition])
-        self._disk_failed = False
+        self._disk_failed = ""
         self._log.info("disk_back", shards=[shard.partition for shard in shards])
 
     def _fault(self, fault: ReadFault) -> None:
@@ -396,7 +396,7 @@ class Worker:
             self._settle()
             self._pipeline.forget_open()  # it is read again
             self._recovery.halt(shard, Halt(fault.kind, text))
-            self._ready(())
+            self._read_running()
 
     # --- shards come and go ---------------------------------------------------------------------
 
@@ -442,7 +442,7 @@ class Worker:
         self._taking_over = self._steps(shards)
         self._busy = True
 
-    def _steps(self, shards: Sequence[Shard]) -> Iterator[bool]:
+    def _steps(self, shards: Sequence[Shard]) -> Generator[bool, None, None]:
         if self._distrust is not None:
             yield from self._replace_producer(self._distrust)
         if self._disk_failed:
@@ -451,13 +451,12 @@ class Worker:
         if self._holding.hold(self._shards):
             self._bisection.forget()
             shards = [shard for shard in shards if shard.status is not ShardStatus.HALTED]
-        yield from self._recovery.take_over(shards, self._ready)
+        yield from self._recovery.take_over(shards, self._read_running)
 
     def _stop_taking_over(self) -> None:
         taking_over, self._taking_over = self._taking_over, None
-        close = getattr(taking_over, "close", None)
-        if close is not None:
-            close()  # ends its reading
+        if taking_over is not None:
+            taking_over.close()  # ends its reading
 
     def _take_over(self) -> None:
         """Go on with the take-over for one slice."""
@@ -474,10 +473,11 @@ class Worker:
         except TransactionError as error:
             self._doubt(error)
 
-    def _ready(self, _: Sequence[Shard]) -> None:
+    def _read_running(self) -> None:
         """Read the inputs of every shard that runs, from where each stands."""
         running = (s for s in self._shards.values() if s.status is ShardStatus.RUNNING)
         self._running = () if self._is_paused else tuple(running)
+        self._shown_s = 0.0  # whoever asks shall not be told what is over
         self._fed_s = self._clock.monotonic_s()
         self._source.assign(
             [
@@ -495,7 +495,7 @@ class Worker:
             self._log.error("intake_paused", reason="disk_low", free_bytes=self._disk.free_bytes)
         else:
             self._log.info("intake_resumed", free_bytes=self._disk.free_bytes)
-        self._ready(())
+        self._read_running()
 
     # --- housekeeping ---------------------------------------------------------------------------
 
@@ -504,17 +504,38 @@ class Worker:
             self._heir.turn()
             held = self._holding.due(self._shards)
             if held:
+                self._settle()
+            if held and self._taking_over is None:  # else it was begun with all, these included
                 self._begin(held)
         now_s = self._clock.monotonic_s()
         if now_s - self._synced_s >= self._settings.sync_interval_ms / 1_000:
             self._synced_s = now_s
             for shard in self._running:
-                if shard.is_settled:  # otherwise its commit will say so
-                    shard.store.apply(Batch(shard.store.position(), self._clock.now_ms()))
+                shard.note_synced(self._clock.now_ms())
+        if now_s - self._shown_s >= SHOW_S:
+            self._shown_s = now_s
+            self._notices.show(self._waiting(), lambda: self._source.group_metadata().member_id)
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
             self._reported_s = now_s
             self._log.info("counters", shards=len(self._running), **self._values())
+
+    def _waiting(self) -> dict[int, Notice]:
+        """What each of our shards waits for, if it does not run."""
+        if self._disk_failed:
+            return dict.fromkeys(self._owned, Notice(HELD, "disk_failed", self._disk_failed))
+        found = {}
+        for partition, shard in self._shards.items():
+            if shard.status is ShardStatus.HALTED and shard.halt is not None:
+                state = HELD if shard.halt.reason == UNWRITABLE else HALTED
+                found[partition] = Notice(state, shard.halt.reason, shard.halt.text)
+            elif self._is_paused:
+                found[partition] = Notice(
+                    HELD, "disk_low", "its worker's disk has too little room"
+                )
+            elif shard.status is ShardStatus.RESTORING:
+                found[partition] = Notice(TAKING_OVER, "", "")
+        return found
 
     def _close(self) -> None:
         self._pipeline.close()

@@ -90,7 +90,7 @@ class ShardStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Release files and locks. Closing twice is no error."""
+        """Release files and locks. Closing twice is no error, nor closing what is broken."""
 
     def destroy(self) -> None:
         """Close, and delete everything on disk."""

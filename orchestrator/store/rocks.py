@@ -242,12 +242,12 @@ class RocksStore:
     def close(self) -> None:
         """Release every handle, then the database; what was applied is on disk.
 
-        A disk that refuses even that was heard of before, by whoever applied last.
+        Files or a disk that refuse even that were heard of before, by whoever applied last.
         """
         if self._handles is None:
             return
         database, self._handles = self._handles.database, None
-        with suppress(DiskFailed), self._typed:
+        with suppress(CorruptStore, DiskFailed), self._typed:
             database.close()
 
     def destroy(self) -> None:

@@ -107,12 +107,11 @@ def three(wire):
 @pytest.fixture
 def city(three, proxy, topic_prefix, tmp_path):
     """An installation on three brokers, all of which are there in the end."""
-    made = Town(three, topic_prefix, tmp_path, profile="production")
-    made.open_shop()
-    yield made
-    proxy.clear()
-    proxy.mend()
-    made.close()
+    with Town(three, topic_prefix, tmp_path, profile="production") as made:
+        made.open_shop()
+        yield made
+        proxy.clear()
+        proxy.mend()
     for node in three.nodes:
         if node not in three.running_nodes:
             three.start_node(node.id)
@@ -121,16 +120,14 @@ def city(three, proxy, topic_prefix, tmp_path):
 @pytest.fixture
 def town(broker, topic_prefix, tmp_path):
     """An installation with a bank and a post office, no worker yet."""
-    made = Town(broker, topic_prefix, tmp_path)
-    made.open_shop()
-    yield made
-    made.close()
+    with Town(broker, topic_prefix, tmp_path) as made:
+        made.open_shop()
+        yield made
 
 
 @pytest.fixture
 def hamlet(broker, topic_prefix, tmp_path):
     """An installation with sagas that ask the post office and wait long, no worker yet."""
-    made = AskingTown(broker, topic_prefix, tmp_path)
-    made.open_shop()
-    yield made
-    made.close()
+    with AskingTown(broker, topic_prefix, tmp_path) as made:
+        made.open_shop()
+        yield made

@@ -37,10 +37,9 @@ def single():
 @pytest.fixture
 def village(single, topic_prefix, tmp_path):
     """An installation on one broker."""
-    made = Town(single, topic_prefix, tmp_path)
-    made.open_shop()
-    yield made
-    made.close()
+    with Town(single, topic_prefix, tmp_path) as made:
+        made.open_shop()
+        yield made
     if not single.running_nodes:
         single.start_node(1)
 

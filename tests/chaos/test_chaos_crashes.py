@@ -63,9 +63,8 @@ def test_every_point_is_a_safe_one_to_die_at(town, nth):
 
 @pytest.fixture
 def trio(broker, topic_prefix, tmp_path):
-    town = Town(broker, topic_prefix, tmp_path, partitions=3)
-    yield town
-    town.close()
+    with Town(broker, topic_prefix, tmp_path, partitions=3) as made:
+        yield made
 
 
 def wait_shards(*workers):

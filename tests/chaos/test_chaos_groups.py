@@ -27,10 +27,9 @@ IDENTITIES_COUNT = 6
 @pytest.fixture
 def crowd(broker, topic_prefix, tmp_path):
     """An installation with twice as many shards as members."""
-    made = Town(broker, topic_prefix, tmp_path, partitions=6)
-    made.open_shop()
-    yield made
-    made.close()
+    with Town(broker, topic_prefix, tmp_path, partitions=6) as made:
+        made.open_shop()
+        yield made
 
 
 def feed_for(town, seconds):

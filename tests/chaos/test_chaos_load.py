@@ -100,12 +100,11 @@ def too_large(town):
 @pytest.fixture
 def two(broker, topic_prefix, tmp_path):
     """An installation of two workers that keep but few sagas in memory."""
-    made = Town(broker, topic_prefix, tmp_path)
-    made.open_shop()
-    made.crew = [made.worker(n, settings={"cache_count_max": 20}) for n in (0, 1)]
-    wait_until(lambda: all(worker.shards() for worker in made.crew), "a shard each")
-    yield made
-    made.close()
+    with Town(broker, topic_prefix, tmp_path) as made:
+        made.open_shop()
+        made.crew = [made.worker(n, settings={"cache_count_max": 20}) for n in (0, 1)]
+        wait_until(lambda: all(worker.shards() for worker in made.crew), "a shard each")
+        yield made
 
 
 def test_a_shard_that_has_it_all_and_a_saga_that_all_want(two, record_property):

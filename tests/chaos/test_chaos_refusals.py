@@ -39,10 +39,9 @@ def guarded():
 @pytest.fixture
 def fort(guarded, topic_prefix, tmp_path):
     """An installation on it, no worker yet."""
-    made = Town(guarded, topic_prefix, tmp_path)
-    made.open_shop()
-    yield made
-    made.close()
+    with Town(guarded, topic_prefix, tmp_path) as made:
+        made.open_shop()
+        yield made
 
 
 def delete(town, topic):
@@ -123,10 +122,14 @@ def test_a_shard_whose_dead_letter_is_refused_waits_and_the_others_go_on(fort, h
         lambda: worker.lines("counters")[-1].get("halted", {}).get("unwritable"), "the counter"
     )
     place = TopicPartition(fort.topics.commands, bad.partition)
+    held = [("running", None)] * fort.partitions
+    held[bad.partition] = ("held", "unwritable")
+    wait_until(lambda: fort.shown() == (held, 1), "saga shards to show it")
     assert fort.admin.positions(fort.prefix)[place] <= bad.offset
 
     cure()
     fort.wait_ended()
+    wait_until(lambda: fort.shown() == ([("running", None)] * 2, 0), "saga shards to show it")
     fort.check(bad={bad: "unknown_format"})
     assert worker.lines("worker_ready")[1:] == []  # it is the same process
 

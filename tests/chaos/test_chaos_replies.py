@@ -56,6 +56,24 @@ def taps(town):
         one.close()
 
 
+@pytest.fixture
+def ask_the_silent(town, taps):
+    """Lets sagas ask a participant that falls silent, so often; gives them and what they ask."""
+
+    def ask(name, silence, kind, direction, attempt):
+        town.begin(6)
+        town.wait_ended()
+        orders, _ = topics_of(town, name)
+        silence()
+        begun = town.begin(12, [kind])
+        commands = taps(orders, town.codec.decode_step_command)
+        what = f"attempt {attempt} to {direction} of each"
+        commands.wait(lambda heard: asked(heard, begun, direction, attempt), what)
+        return begun, commands
+
+    return ask
+
+
 def topics_of(town, name):
     """Command and reply topic of a participant."""
     full = next(each for each in town.participants if each.startswith(name))
@@ -79,16 +97,10 @@ def asked(commands, sagas, direction, attempt):
     return set(sagas) <= found
 
 
-def test_replies_in_any_order_count_once_and_only_for_what_was_asked(town, taps):
+def test_replies_in_any_order_count_once_and_only_for_what_was_asked(town, taps, ask_the_silent):
     worker = town.worker()
-    town.begin(6)
-    town.wait_ended()
-    orders, replies = topics_of(town, "bank")
-    town.bank.freeze()
-    begun = town.begin(12, ["m-ok"])
-    commands = taps(orders, town.codec.decode_step_command)
-    commands.wait(lambda heard: asked(heard, begun, "do", 2), "a second attempt of each")
-
+    _, replies = topics_of(town, "bank")
+    begun, _ = ask_the_silent("bank", town.bank.freeze, "m-ok", "do", 2)
     balance = town.payloads.encode(town.space.Balance(1), town.space.Balance)
 
     def say(saga, step, outcome):
@@ -121,15 +133,12 @@ def test_replies_in_any_order_count_once_and_only_for_what_was_asked(town, taps)
     assert worker.lines("dead_letter") == []
 
 
-def test_success_that_comes_during_or_after_compensation_is_recorded_and_undone(town, taps):
+def test_success_that_comes_during_or_after_compensation_is_recorded_and_undone(
+    town, taps, ask_the_silent
+):
     town.worker()
-    town.begin(6)
-    town.wait_ended()
-    orders, replies = topics_of(town, "bank")
-    town.bank.freeze()
-    begun = town.begin(12, ["h-any"])
-    commands = taps(orders, town.codec.decode_step_command)
-    commands.wait(lambda heard: asked(heard, begun, "undo", 1), "all to turn back")
+    _, replies = topics_of(town, "bank")
+    begun, _ = ask_the_silent("bank", town.bank.freeze, "h-any", "undo", 1)
 
     town.bank.signal(signal.SIGCONT)  # it takes the money first, says so, and gives it back
     town.wait_ended()
@@ -163,15 +172,9 @@ def test_success_that_comes_during_or_after_compensation_is_recorded_and_undone(
     assert town._table("bank", "changes")  # which add up to nothing, as `check` has seen
 
 
-def test_what_is_never_answered_is_asked_again_until_the_deadline_and_undone(town, taps):
+def test_what_is_never_answered_is_asked_again_until_the_deadline_and_undone(town, ask_the_silent):
     worker = town.worker(jumps=[ELEVEN_MINUTES_MS])
-    town.begin(6)
-    town.wait_ended()
-    orders, _ = topics_of(town, "post")
-    town.post.kill()
-    begun = town.begin(6, ["s-any"])
-    commands = taps(orders, town.codec.decode_step_command)
-    commands.wait(lambda heard: asked(heard, begun, "do", 3), "a third attempt of each")
+    begun, commands = ask_the_silent("post", town.post.kill, "s-any", "do", 3)
     assert town.open_count == len(begun)
 
     worker.signal(signal.SIGUSR1)  # the deadline passes

@@ -97,6 +97,24 @@ def test_a_store_that_is_harmed_while_it_is_in_use(stopped):
     stopped.check(stores=False)  # what nobody needed to read is still harmed
 
 
+def test_a_store_that_breaks_while_a_transaction_is_put_into_it(town, tmp_path):
+    rotten = tmp_path / "rotten"
+    worker = town.worker(rotten=rotten)
+    town.begin(30)
+    town.wait_ended()
+    rotten.write_text(town.store_path(0, 1).name)
+    town.begin(60)
+    town.wait_ended()
+
+    town.check()
+    (aside,) = worker.lines("store_set_aside")
+    assert (aside["shard"], aside["reason"]) == (1, "corrupt")
+    assert "Corruption" in aside["text"]
+    assert not worker.lines("transaction_failed")
+    (stopped,) = worker.lines("worker_stopped")  # it lived through it
+    assert stopped["restored_count"] > 30
+
+
 def test_a_manifest_that_lost_its_end_never_parts_cursor_and_sagas(tmp_path):
     whole = tmp_path / "whole"
     store = RocksStore(whole, RocksShared(StoreSettings()))
@@ -184,6 +202,7 @@ def test_no_work_is_taken_while_the_disk_is_nearly_full(town, tmp_path):
     worker.wait_logged("counters", counted + 3)  # three seconds in which it could have worked
     inputs = {line["inputs_count"] for line in worker.lines("counters")[counted + 1 :]}
     assert len(inputs) == 1
+    wait_until(lambda: town.shown() == ([("held", "disk_low")] * 2, 1), "saga shards to show it")
     worker.kill()
     heir = town.worker(free=free, settings={"disk_free_bytes_min": 500})
     heir.wait_logged("waiting_for_disk")
@@ -192,6 +211,7 @@ def test_no_work_is_taken_while_the_disk_is_nearly_full(town, tmp_path):
     free.write_text("550")
     heir.wait_logged("shard_running", 2)
     town.wait_ended()
+    wait_until(lambda: town.shown() == ([("running", None)] * 2, 0), "saga shards to show it")
     free.write_text("1")
     heir.wait_logged("intake_paused")
     town.begin(12)
@@ -238,6 +258,9 @@ def test_a_disk_that_fails_for_long_ends_no_worker(town, tmp_path, when):
         broken.touch()
     town.begin(30)
     worker.wait_logged("disk_failed", 4)
+    wait_until(
+        lambda: town.shown() == ([("held", "disk_failed")] * 2, 1), "saga shards to show it"
+    )
     broken.unlink()
     town.begin(30)
     town.wait_ended()

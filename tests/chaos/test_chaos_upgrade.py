@@ -23,10 +23,11 @@ BEFORE = Path(__file__).parent / "kafka-4.3.1.lock.json"
 def harbour(tmp_path, topic_prefix, monkeypatch):
     """A town on three brokers of the release before."""
     monkeypatch.setattr(cluster, "_backend", lambda _: ProcessBackend(BEFORE))
-    with LocalKafka(3) as kafka:
-        town = Town(kafka, topic_prefix, tmp_path, profile="production")
-        yield town
-        town.close()
+    with (
+        LocalKafka(3) as kafka,
+        Town(kafka, topic_prefix, tmp_path, profile="production") as made,
+    ):
+        yield made
 
 
 def releases(node):

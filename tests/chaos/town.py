@@ -185,6 +185,12 @@ class Town:
             [Place(self.topics.outcomes, p, OFFSET_BEGINNING) for p in range(partitions)]
         )
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self):
         """Kill what still runs."""
         for process in self.processes:
@@ -209,6 +215,7 @@ class Town:
         data_dir=None,
         free="",
         broken="",
+        rotten="",
         schemas="",
         standby=None,
         session_ms=6_000,
@@ -216,7 +223,8 @@ class Town:
         """Start a worker; `proxied` ones reach the brokers through the frame proxy only.
 
         `free` is a file that says how many bytes its disk has left, `broken` one that makes the disk
-        fail while it exists, `schemas` the folder of the payloads' schemas; `standby` are the settings
+        fail while it exists, `rotten` one that names the store whose tables break while a transaction
+        is put into it, `schemas` the folder of the payloads' schemas; `standby` are the settings
         of its standby, without which it has none.
         """
         asked = {
@@ -233,11 +241,12 @@ class Town:
             "jumps": list(jumps),
             "free": str(free),
             "broken": str(broken),
+            "rotten": str(rotten),
             "schemas": str(schemas),
             "standby": standby,
             "session_ms": session_ms,
         }
-        command = [sys.executable, str(HERE / "town_child.py"), json.dumps(asked)]
+        command = [sys.executable, str(HERE.parent / "worker_child.py"), json.dumps(asked)]
         return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
 
     def participant(self, name, *, proxied=False):
@@ -252,6 +261,15 @@ class Town:
     def open_shop(self):
         """Start both participants."""
         self.bank, self.post = self.participant("bank"), self.participant("post")
+
+    def shown(self):
+        """What `saga shards` says: state and reason of each, and its exit code."""
+        where = ["--prefix", self.prefix, "--bootstrap-servers", self.kafka.bootstrap_servers]
+        command = [sys.executable, "-m", "orchestrator", "shards", "--json", *where]
+        asked = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert asked.stdout, asked.stderr
+        shards = json.loads(asked.stdout)["shards"]
+        return [(shard["state"], shard["reason"]) for shard in shards], asked.returncode
 
     def _servers(self, proxied):
         return self.kafka.advertised_servers if proxied else self.kafka.bootstrap_servers
@@ -320,7 +338,7 @@ class Town:
         """Every partition of a topic."""
         return [TopicPartition(topic, number) for number in range(self.partitions)]
 
-    def _made(self, kind, shard):
+    def _made(self, kind, shard=None):
         self._next += 1
         number, (letter, end) = self._next, kind.split("-")
         saga_id = f"{letter}-{number:06}-{end}"

@@ -7,7 +7,9 @@ import pytest
 from orchestrator.cli.shards import Last, state_of
 from orchestrator.cli.worker import standby_arguments
 from orchestrator.codec.records import Cursor
-from orchestrator.runtime.recovery import Begin, Halt
+from orchestrator.runtime.notices import HALTED, HELD, TAKING_OVER, Notice
+from orchestrator.runtime.recovery import Begin
+from orchestrator.runtime.shard import Halt
 
 GOES_ON = Begin({}, ())
 
@@ -29,13 +31,29 @@ def last(owner, *, taken_over=False):
     ],
 )
 def test_states_follow_from_owner_and_changelog(owner, written_by, taken_over, state):
-    assert state_of(owner, last(written_by, taken_over=taken_over), GOES_ON)[0] == state
+    found = state_of(owner, last(written_by, taken_over=taken_over), GOES_ON, None)
+    assert found[0] == state
 
 
 def test_what_a_take_over_would_refuse_is_halted_whoever_has_it():
     halt = Halt("torn", "compare")
-    assert state_of("saga-000", last("saga-000"), halt) == ("halted", "torn", "compare")
-    assert state_of("", last("saga-000"), halt) == ("halted", "torn", "compare")
+    for owner in ("saga-000", ""):
+        for notice in (None, Notice(HELD, "unwritable", "no topic")):
+            found = state_of(owner, last("saga-000"), halt, notice)
+            assert found == ("halted", "torn", "compare")
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        Notice(HELD, "unwritable", "no topic"),
+        Notice(HALTED, "bad_record", "its checksum is wrong"),
+        Notice(TAKING_OVER, "", ""),
+    ],
+)
+def test_what_the_owner_says_that_it_waits_for_counts_as_long_as_it_has_the_shard(notice):
+    assert state_of("saga-000", last("saga-000"), GOES_ON, notice) == notice
+    assert state_of("", last("saga-000"), GOES_ON, notice)[0] == "unowned"
 
 
 def test_a_standby_gets_its_workers_options():

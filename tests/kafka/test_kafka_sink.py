@@ -141,6 +141,20 @@ def test_an_early_claim_that_fails_is_told_when_the_id_is_needed(topic_prefix):
     sink.close()
 
 
+def test_whoever_is_told_to_stop_waits_for_no_coordinator(topic_prefix):
+    asked = []
+
+    def stop():
+        asked.append(1)
+        return len(asked) > 3
+
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    sink = TransactionalSink(settings, f"{topic_prefix}-000", stop=stop)
+    with pytest.raises(Doubtful, match="told to stop"):
+        sink.rotate()
+    sink.close()
+
+
 def test_an_early_claim_that_the_library_refuses_is_told_too(topic_prefix):
     sink = TransactionalSink(
         KafkaSettings(bootstrap_servers="127.0.0.1:1"),

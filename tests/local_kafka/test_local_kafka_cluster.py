@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from processes import is_alive, until
 
 from orchestrator.errors import LocalKafkaError
 from orchestrator.local_kafka import LocalKafka, Phase
@@ -26,21 +27,6 @@ kafka.start()
 print(json.dumps([kafka._running[1].pid, str(node.directory), kafka.bootstrap_servers]), flush=True)
 time.sleep(600)
 """
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def until(condition, timeout_s=30):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def create_topic(kafka, name, replication_factor=1):

@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from processes import is_alive, until
 
 from orchestrator.errors import LocalKafkaError
 from orchestrator.local_kafka.process import GuardedProcess
@@ -24,21 +24,6 @@ if sys.argv[3] == "fork" and os.fork() == 0:
 print(process.pid, flush=True)
 time.sleep(600)
 """
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def until(condition, timeout_s=20):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 @pytest.fixture

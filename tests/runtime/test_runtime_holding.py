@@ -117,6 +117,15 @@ def test_a_shard_is_tried_again_once_its_topic_is_well_less_and_less_often(house
     assert house.wait_due() == PAUSE_S
 
 
+def test_a_shard_that_is_tried_again_is_among_those_to_be_taken_over_whatever_happens_next(house):
+    record, house.refused = Record(LETTERS, 2, b"k", b""), {LETTERS}
+    house.failed(MustAbort("why"), record)
+    house.refused = {}
+
+    house.wait_due()
+    assert house.shards[2].status is ShardStatus.RESTORING
+
+
 def test_a_shard_that_has_gone_or_was_taken_over_anew_is_not_tried(house):
     record, house.refused = Record(LETTERS, 2, b"k", b""), {LETTERS}
     house.failed(MustAbort("why"), record)

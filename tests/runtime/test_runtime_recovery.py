@@ -12,8 +12,9 @@ from orchestrator.codec.records import Cursor
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.state import Phase, SagaState, StepState, StepStatus, Timer, timers
 from orchestrator.runtime import restore
-from orchestrator.runtime.recovery import Begin, Halt, Ranges, judge
+from orchestrator.runtime.recovery import Begin, Ranges, judge
 from orchestrator.runtime.restore import Armed, discard_reason, entries_of, replayed
+from orchestrator.runtime.shard import Halt
 from orchestrator.store.base import Batch
 from orchestrator.store.memory import MemoryStore
 

@@ -72,6 +72,23 @@ def test_broken_files_are_corruption_and_can_be_set_aside(tmp_path, stores, brok
     ]
 
 
+def test_tables_that_break_in_use_refuse_the_next_batch_and_let_the_folder_go(tmp_path, stores):
+    store = stores.open(1)
+    for position in (1, 2):
+        store.apply(Batch(position=position, synced_at_ms=1, puts={"a": b"1" * 100}))
+        store._handles.sagas.flush()
+    for path in (tmp_path / "data" / "shard-001").glob("*.sst"):
+        path.write_bytes(b"\0" * path.stat().st_size)
+    store._handles.sagas.compact_range(None, None)
+
+    with pytest.raises(CorruptStore):
+        store.apply(Batch(position=3, synced_at_ms=1, puts={"a": b"2"}))
+    assert store.position() == 2
+    store.close()
+    stores.set_aside(1)
+    assert stores.open(1).position() == 0
+
+
 def _use(stores):
     store = stores.open(1)
     try:

@@ -151,12 +151,12 @@ class Installation:
             "prefix": self.prefix,
             "ordinal": ordinal,
             "data_dir": str(self.folder / "state"),
-            "bootstrap_servers": self.bootstrap_servers,
+            "servers": self.bootstrap_servers,
             "settings": settings or {},
             "faults": faults or {},
-            "standby": standby or {},
+            "standby": {"standbys": 0, **(standby or {})},
         }
-        command = [sys.executable, str(HERE / "worker_child.py"), json.dumps(asked)]
+        command = [sys.executable, str(HERE.parent / "worker_child.py"), json.dumps(asked)]
         return self.run_worker(ordinal, command, {"ORCHESTRATOR_CRASH": crash})
 
     def run_worker(self, ordinal, command, environment):

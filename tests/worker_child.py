@@ -1,4 +1,7 @@
-"""A worker in a process of its own, with test-only switches. Arguments: one JSON object."""
+"""A worker in a process of its own, with test-only switches. Arguments: one JSON object.
+
+See `ASKED` for what may be in it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from confluent_kafka import Consumer
 
@@ -24,7 +28,7 @@ from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.settings import StandbySettings, WorkerSettings
 from orchestrator.runtime.signals import StopRequest
-from orchestrator.store import rocks
+from orchestrator.store import keys, rocks
 from orchestrator.topics import Topics
 
 
@@ -83,6 +87,33 @@ def fail_disk_while_there(mark):
         setattr(rocks, name, refusing(getattr(rocks, name)))
 
 
+def break_tables_when_told(mark):
+    """Let the tables of the store that the file `mark` names be zeroed as a transaction is put into it.
+
+    RocksDB finds it out by itself, while it compacts them, and refuses to write.
+    """
+    write_batch = rocks._write_batch
+
+    def call(batch, handles):
+        is_told = batch.cursor is not None and mark.exists()
+        if is_told and mark.read_text() == Path(handles.database.path()).name:
+            mark.unlink()
+            break_tables(handles)
+        return write_batch(batch, handles)
+
+    rocks._write_batch = call
+
+
+def break_tables(handles):
+    """Zero the tables of an open store, and let it compact them."""
+    for _ in range(2):  # one table alone would be moved as it is
+        handles.sagas.put(keys.POSITION, handles.sagas.get(keys.POSITION))
+        handles.sagas.flush()
+    for table in Path(handles.database.path()).glob("*.sst"):
+        table.write_bytes(b"\0" * table.stat().st_size)
+    handles.sagas.compact_range(None, None)
+
+
 class GrouplessSink(TransactionalSink):
     """Sends positions as a consumer that is in no group does: brokers take them from whoever."""
 
@@ -92,27 +123,80 @@ class GrouplessSink(TransactionalSink):
         nobody.close()
 
 
-ASKED = {}
+class FaultySink(TransactionalSink):
+    """Some of its commits are not what they seem.
+
+    `lost` n: of every n commits that went through, one is reported as doubtful. `refused` n: of
+    every n, one is not even asked for. `poison` text: a transaction with a record whose key begins
+    so is always refused.
+    """
+
+    faults: ClassVar[dict[str, object]] = {}
+
+    def begin(self):
+        super().begin()
+        self.poisoned = False
+
+    def send_all(self, records):
+        poison = self.faults.get("poison")
+        for record in records:
+            is_poison = poison is not None and record.key.startswith(poison.encode())
+            self.poisoned |= is_poison and not record.topic.endswith("dead-letters")
+        super().send_all(records)
+
+    def commit(self):
+        self.commits = getattr(self, "commits", 0) + 1
+        if self.poisoned:
+            raise MustAbort("poison")
+        if self.commits % self.faults.get("refused", 1_000_000) == 0:
+            raise MustAbort("planted")
+        offsets = super().commit()
+        if self.commits % self.faults.get("lost", 1_000_000) == 0:
+            raise Doubtful("planted")
+        return offsets
+
+
+ASKED = {
+    "parent": 0,  # the process without which it ends
+    "settings": {},
+    "transactions": {},
+    "kafka": {},
+    "standby": None,  # settings of its standby, without which it has none
+    "session_ms": 10_000,
+    "planted": "",  # one of SINKS, or UNFENCING
+    "faults": {},  # of a FaultySink
+    "jumps": [],  # of a JumpingClock
+    "broken": "",  # a file, see `fail_disk_while_there`
+    "rotten": "",  # a file, see `break_tables_when_told`
+    "free": "",  # a file that says how many bytes its disk has left
+    "schemas": "",  # a folder of older schemas of payloads
+}
+"""By default; besides, there are `modules`, `prefix`, `ordinal`, `data_dir` and `servers`."""
 SINKS = {"trusting": TrustingSink, "aborting": AbortingSink, "groupless": GrouplessSink}
 UNFENCING = "unfencing"
 """Planted: whoever takes a shard over leaves its dead owner's producer alone."""
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
+    ASKED.update(json.loads(sys.argv[1]))
+    asked = ASKED
     faulthandler.register(signal.SIGUSR2)  # says where it stands, when a test asks
     log.configure("info")
     stop = StopRequest(asked["parent"])
-    ASKED.update(asked)
     if asked["planted"] == UNFENCING:
         wiring.fence = lambda *_: None
     elif asked["planted"]:
         wiring.TransactionalSink = SINKS[asked["planted"]]
+    if asked["faults"]:
+        FaultySink.faults = asked["faults"]
+        wiring.TransactionalSink = FaultySink
     if asked["jumps"]:
         JumpingClock.jumps = asked["jumps"]
         wiring.SystemClock = JumpingClock
     if asked["broken"]:
         fail_disk_while_there(Path(asked["broken"]))
+    if asked["rotten"]:
+        break_tables_when_told(Path(asked["rotten"]))
     if asked["free"]:
         disk.free_bytes = lambda _: int(Path(asked["free"]).read_text())
     older = files.read(Path(asked["schemas"])) if asked["schemas"] else ()
