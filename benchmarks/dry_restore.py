@@ -93,7 +93,7 @@ def _records(sagas_count: int) -> Iterator[tuple[bytes, bytes | None]]:
             origin, value = Origin(topics.commands, 0, number), codec.encode_command(command)
             envelopes.append(Envelope(origin, saga_id.encode(), value, (), _NOW_MS))
         interpreter.take(outbox, shard, envelopes)
-        for record in snapshots(outbox, topics.changelog):
+        for record in snapshots(outbox, topics.changelog, codec):
             yield record.key, record.value
         shard.forget_overlay()
         inputs = ((topics.commands, begin + _TRANSACTION_COUNT),)

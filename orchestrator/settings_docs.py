@@ -51,7 +51,7 @@ sasl_mechanism = "SCRAM-SHA-512"
 sasl_username = "saga-worker"
 
 [worker]
-batch_count_max = 500
+batch_count_max = 1_000
 ```
 
 This page is made from the program: `python -m orchestrator.settings_docs > docs/settings.md`.

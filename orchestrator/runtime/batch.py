@@ -29,17 +29,15 @@ from orchestrator.core.events import (
     StepStuck,
 )
 from orchestrator.core.state import Timer
-from orchestrator.core.tuples import constructor
 from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.deciding import NOT_ARMED, Decided, Decider
 from orchestrator.runtime.quarantine import Refusal, dead_letter
 from orchestrator.runtime.reading import Read, Reader, Reroute, Understood
-from orchestrator.runtime.shard import Change, Shard
+from orchestrator.runtime.shard import Shard
 from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.writing import Writer, Written
 from orchestrator.topics import Topics
 
-_change = constructor(Change)
 _ALERTS: dict[type[Event], str] = {
     StepStuck: "saga_stuck",
     CompensationStuck: "saga_stuck",
@@ -77,6 +75,8 @@ class Outbox:
     transitions: list[Transition] = field(default_factory=list)
     timers_count: int = 0
     rerouted_count: int = 0
+    bytes_count: int = 0
+    """What all values together weigh, states included."""
 
     def events_by_type(self) -> Counter[type[Event]]:
         """How many events of each type the transitions have."""
@@ -188,7 +188,7 @@ class Interpreter:
         decided = self._decider.decide(shard, shard.tick(outbox.now_ms), inputs)
         outbox.lap("decide")
         fit = [one for one in decided if isinstance(one, Decided)]
-        written = self._writer.write(shard.partition, fit)
+        written = self._writer.write(shard.partition, fit, shard.overlay)
         spoilt = {
             one.transition.saga
             for one, found in zip(fit, written, strict=True)
@@ -224,6 +224,7 @@ class Interpreter:
         topic = self._topics.dead_letters
         value = self._codec.encode_dead_letter(letter)
         outbox.records.append(Record(topic, shard.partition, key, value))
+        outbox.bytes_count += len(value)
         outbox.dead_letters[refusal.reason] += 1
         saga = key[:128].decode("ascii", "replace")
         note = Note("dead_letter", refusal.reason, saga, shard.partition, envelope.origin)
@@ -235,6 +236,7 @@ class Interpreter:
         topic, key = envelope.origin.topic, envelope.key or b""
         record = Record(topic, found.partition, key, envelope.value, (*headers, mark))
         outbox.records.append(record)
+        outbox.bytes_count += len(envelope.value or b"")
         outbox.rerouted_count += 1
 
 
@@ -250,8 +252,13 @@ def _saga(read: Read) -> str:
 
 
 def _apply(outbox: Outbox, shard: Shard, written: Written) -> None:
-    (transition, _, _, state, before), record, caused, snapshot = written
-    shard.overlay[transition[0]] = _change(state, snapshot, before)
+    (transition, *_), record, caused, change = written
+    last = shard.overlay.get(transition[0])
+    shard.overlay[transition[0]] = change
+    bytes_count = len(record[3] or b"") + change[3]
+    for one in caused:
+        bytes_count += len(one[3] or b"")
+    outbox.bytes_count += bytes_count if last is None else bytes_count - last[3]
     outbox.records.append(record)
     outbox.records += caused
     outbox.transitions.append(transition)

@@ -46,9 +46,13 @@ class Change(NamedTuple):
     """What the open transaction does to one saga."""
 
     state: SagaState | None
-    snapshot: bytes | None
+    """None: it is forgotten."""
     before: SagaState | None
     """As it was before this transaction."""
+    snapshot: bytes | None
+    """The encoded state; None while others may still change it: it is encoded when all is sent."""
+    bytes_max: int
+    """How many bytes the snapshot has, or will have at most."""
 
 
 Lookup: TypeAlias = tuple[SagaState | None, SagaState | None]

@@ -74,7 +74,7 @@ class Transactor:
             tuple(positions(outbox)),
             group,
         )
-        records = [*outbox.records, *snapshots(outbox, self._changelog)]
+        records = places_first([*outbox.records, *snapshots(outbox, self._changelog, self._codec)])
         letters: list[Record] = []
         if outbox.dead_letters:
             # Only a tracked record tells who refused it; these are rare.
@@ -159,8 +159,36 @@ class Transactor:
         reach(CrashPoint.C05)
 
 
-def snapshots(outbox: Outbox, changelog: str) -> list[Record]:
-    """The changelog records of a transaction: one for each saga that it changes."""
+def places_first(records: Sequence[Record]) -> list[Record]:
+    """Put the first record of each partition before all others; each partition's order stays.
+
+    The client library registers partitions with the transaction a millisecond after the first
+    record, and all that it meets later in a second request when the first is answered: one round
+    trip more before the commit, whenever records take longer than that to hand over.
+    """
+    seen: set[tuple[str, int]] = set()
+    firsts: list[Record] = []
+    others: list[Record] = []
+    for record in records:
+        place = record[:2]
+        if place in seen:
+            others.append(record)
+        else:
+            seen.add(place)
+            firsts.append(record)
+    return firsts + others
+
+
+def snapshots(outbox: Outbox, changelog: str, codec: RecordCodec) -> list[Record]:
+    """The changelog records of a transaction: one for each saga that it changes.
+
+    States that several inputs changed are encoded here, for the store as well.
+    """
+    for shard in outbox.shards.values():
+        for saga_id, change in shard.overlay.items():
+            if change.snapshot is None and change.state is not None:
+                snapshot = codec.encode_snapshot(change.state)
+                shard.overlay[saga_id] = change._replace(snapshot=snapshot)
     return [
         new_record(changelog, partition, SNAPSHOT_KEY + saga_id.encode(), change.snapshot)
         for partition, shard in outbox.shards.items()

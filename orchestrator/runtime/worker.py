@@ -52,6 +52,8 @@ _WAITING_S = 0.01
 not end a poll, as an assignment: it is only seen when the time is up."""
 _COMMITTING_S = 0.001
 """Longest poll while a commit is under way: what comes meanwhile must not wait for it."""
+_TURN_COUNT = 500
+"""Inputs polled and decided on at once. More gain nothing, and what else is due would wait."""
 _FAILURES_DOUBLED_MAX = 10
 _DISK_PATIENCE_MS = 5_000
 """Longest wait before a disk that failed is tried again."""
@@ -139,7 +141,7 @@ class Worker:
             self._watchdog.stop()
 
     def _turn(self) -> None:
-        room_count = self._bisection.count_max - self._pipeline.open_count()
+        room_count = min(_TURN_COUNT, self._bisection.count_max - self._pipeline.open_count())
         self._stages.lap("rest")
         polled = self._source.poll_batch(room_count, self._patience_s())
         self._stages.lap("drain")
@@ -227,7 +229,8 @@ class Worker:
         """Take over what is committed, and send on its way what is open."""
         pipeline = self._pipeline
         open_count, count_max = pipeline.open_count(), self._bisection.count_max
-        is_full = open_count >= count_max
+        is_heavy = pipeline.outbox.bytes_count >= self._settings.batch_bytes_max
+        is_full = open_count >= count_max or is_heavy
         # A take-over has transactions of its own: none may be under way beside them.
         if pipeline.is_committed or is_full or self._taking_over is not None:
             self._settle()
@@ -235,8 +238,9 @@ class Worker:
             return
         outbox = pipeline.outbox
         # A transaction costs brokers the same however little it carries. So what lies ready goes
-        # into this one, up to half a batch: beyond, others should have their work soon.
-        if outbox.shards and (self._drained or open_count >= count_max // 2):
+        # into this one, up to half a turn: beyond, others should have their work soon.
+        is_enough = is_full or open_count >= min(_TURN_COUNT, count_max) // 2
+        if outbox.shards and (self._drained or is_enough):
             self._attempt(outbox, lambda: pipeline.launch(self._source.group_metadata()))
             if self._taking_over is not None:
                 self._settle()

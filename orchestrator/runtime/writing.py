@@ -15,6 +15,7 @@ from orchestrator.core.tuples import constructor
 from orchestrator.kafka.partitioner import partition as partition_of
 from orchestrator.runtime.deciding import Decided
 from orchestrator.runtime.quarantine import Refusal, each
+from orchestrator.runtime.shard import Change
 from orchestrator.topics import Topics
 
 
@@ -24,11 +25,11 @@ class Written(NamedTuple):
     decided: Decided
     transition: Record
     caused: Sequence[Record]
-    snapshot: bytes | None
-    """Of the saga's state after it; None: there is none any more."""
+    change: Change
 
 
 _step_command, _written = constructor(StepCommand), constructor(Written)
+_change = constructor(Change)
 
 
 class Writer:
@@ -60,12 +61,18 @@ class Writer:
             for name, count in participant_partitions.items()
         }
 
-    def write(self, shard: int, decided: Sequence[Decided]) -> list[Written | Refusal]:
-        """Encode what inputs of a shard do: first all transitions, then all snapshots, then the rest."""
+    def write(
+        self, shard: int, decided: Sequence[Decided], overlay: Mapping[str, Change]
+    ) -> list[Written | Refusal]:
+        """Encode what inputs of a shard do: first all transitions, then all snapshots, then the rest.
+
+        `overlay` is what the open transaction does already.
+        """
         transitions = each(partial(self._transition, shard), decided)
-        snapshots = each(self._snapshot, decided)
+        pairs = zip(decided, transitions, strict=True)
+        changes = each(partial(self._change, overlay, {}), pairs)
         caused = each(partial(self._caused, shard), decided)
-        return list(map(_together, decided, transitions, caused, snapshots))
+        return list(map(_together, decided, transitions, caused, changes))
 
     def _transition(self, shard: int, decided: Decided) -> Record | Refusal:
         transition = decided[0]
@@ -74,14 +81,39 @@ class Writer:
             return _too_large(value, self._record_bytes_max)
         return new_record(self._events, shard, transition[0].encode(), value)
 
-    def _snapshot(self, decided: Decided) -> bytes | Refusal | None:
-        state = decided[3]
+    def _change(
+        self,
+        overlay: Mapping[str, Change],
+        latest: dict[str, Change],
+        pair: tuple[Decided, Record | Refusal],
+    ) -> Change | Refusal:
+        (transition, _, _, state, before), record = pair
+        if isinstance(record, Refusal):
+            return record
+        saga_id = transition[0]
+        last = latest.get(saga_id) or overlay.get(saga_id)
         if state is None:
-            return None
-        value = self._codec.encode_snapshot(state)
-        if len(value) > self._record_bytes_max:
-            return _too_large(value, self._record_bytes_max)
-        return value
+            change = _change(None, before, None, 0)
+        elif last is not None and (bytes_max := self._bytes_max(last, record)):
+            change = _change(state, before, None, bytes_max)
+        else:
+            value = self._codec.encode_snapshot(state)
+            if len(value) > self._record_bytes_max:
+                return _too_large(value, self._record_bytes_max)
+            change = _change(state, before, value, len(value))
+        latest[saga_id] = change
+        return change
+
+    def _bytes_max(self, last: Change, transition: Record) -> int:
+        """How many bytes a state has after a transition, at most; 0: it must be encoded to know.
+
+        So a state is encoded once a transaction, not with each of a thousand answers to a saga of a
+        thousand steps. What it gains comes from its events, which weigh as much; only by a person's
+        `retry` each stuck step gains a little. Hence twice, and half.
+        """
+        bytes_max = last.bytes_max + 2 * len(transition.value or b"")
+        is_known = last.state is not None and bytes_max <= self._record_bytes_max // 2
+        return bytes_max if is_known else 0
 
     def _caused(self, shard: int, decided: Decided) -> Sequence[Record] | Refusal:
         transition, caused, traceparent, _, _ = decided
@@ -146,12 +178,12 @@ def _together(
     decided: Decided,
     transition: Record | Refusal,
     caused: Sequence[Record] | Refusal,
-    snapshot: bytes | Refusal | None,
+    change: Change | Refusal,
 ) -> Written | Refusal:
     if isinstance(transition, Refusal):
         return transition
     if isinstance(caused, Refusal):
         return caused
-    if isinstance(snapshot, Refusal):
-        return snapshot
-    return _written(decided, transition, caused, snapshot)
+    if isinstance(change, Refusal):
+        return change
+    return _written(decided, transition, caused, change)

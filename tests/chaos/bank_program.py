@@ -33,6 +33,7 @@ OPENING_CENTS = 10_000
 PARCEL_BYTES = 240_000
 """Four of them are more than a saga may hold."""
 FAN_COUNT = 400
+ROUND_COUNT = 8
 
 
 class Transfer(Payload):
@@ -225,6 +226,16 @@ def spread(flow: Flow, transfer: Later[Transfer]) -> None:
     flow.do(debit(transfer))
     flow.parallel(left(transfer), right(transfer))
     flow.do(announce(transfer))
+
+
+def invitations(transfer: Later[Transfer]) -> list[Any]:
+    return [announce.named(f"invite_{n}")(transfer) for n in range(ROUND_COUNT)]
+
+
+@saga(version=1, deadline=minutes(10))
+def invite(flow: Flow, transfer: Later[Transfer]) -> None:
+    """Write a handful of letters at once."""
+    flow.parallel(*invitations(transfer))
 
 
 @saga(version=1, deadline=minutes(10))

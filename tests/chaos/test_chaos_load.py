@@ -77,6 +77,9 @@ def test_poison_harms_nobody_but_itself(town, record_property):
         town.client.cancel(saga, actor="test")
     town.wait_these((saga for saga in poison if not saga.startswith("k")), patience_s=100)
     pace(town, record_property, "after it")
+    healthy = town.begin(20 * town.space.FAN_COUNT // town.space.ROUND_COUNT, ["i-ok"])
+    pace(town, record_property, "beside as many steps of healthy sagas")
+    town.wait_these(healthy, patience_s=100)
     bad = too_large(town)
     assert set(bad.values()) == {saga for saga in poison if saga.startswith("w")}
 

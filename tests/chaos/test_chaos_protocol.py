@@ -5,9 +5,13 @@ Each test names what must have happened to the worker; a run in which it did not
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from town import wait_until
 
+from orchestrator.codec.keys import CURSOR_KEY
+from orchestrator.kafka.base import Position, TopicPartition
 from orchestrator.testing.frame_proxy import Api, Direction
 
 QUICK_NETWORK = {"socket_timeout_ms": 1_000}
@@ -169,3 +173,40 @@ def test_a_worker_cut_off_from_the_brokers_comes_back(town, proxy, behind):
     town.wait_ended()
 
     town.check()
+
+
+BOTH = (Api.ADD_PARTITIONS_TO_TXN, Api.END_TXN)
+PATIENT = {"commit_doubt_ms": 30_000, "transaction_timeout_ms": 60_000}
+
+
+def test_the_transaction_after_a_slow_commit_carries_what_came_meanwhile(town, proxy):
+    worker = town.worker(proxied=True, transactions=PATIENT, kafka={"socket_timeout_ms": 30_000})
+    town.begin(12)
+    town.wait_ended()
+    slow = proxy.hold(Api.END_TXN, client=town.prefix)
+    town.begin(2, ["m-ok"], shard=0)
+    slow.wait()
+    town.begin(1_200, ["m-ok"], shard=0)
+    worker.wait_logged("counters", len(worker.lines("counters")) + 4)  # it has turned many times
+    asked = [proxy.watch(api, client=town.prefix, count=None) for api in BOTH]
+    slow.release()
+    town.wait_ended()
+
+    town.check()
+    assert not worker.lines("transaction_failed")
+    assert max(inputs_counts(town, 0)) > 600
+    registered, ended = (len(each.frames) for each in asked)
+    assert registered < 1.5 * ended  # once each, unless the sender had to wait for a core
+
+
+def inputs_counts(town, shard):
+    """How far the positions of a shard's inputs moved in each transaction, by its cursors."""
+    place = TopicPartition(town.topics.changelog, shard)
+    records = town.reader.read(Position(*place, 0), town.admin.end_offsets([place])[place])
+    moved = [
+        sum(offset for _, offset in town.codec.decode_cursor(envelope.value).inputs)
+        for batch in records
+        for envelope in batch
+        if envelope.key == CURSOR_KEY
+    ]
+    return [after - before for before, after in pairwise(moved)]

@@ -60,6 +60,7 @@ SAGAS = {
     "w": "swelling",
     "e": "endless",
     "f": "wide",
+    "i": "invite",
 }
 EITHER = {"completed", "rolled_back"}
 
@@ -480,7 +481,7 @@ class Town:
 
     def _letters(self):
         """The second participant's tables: one letter for each saga that has told somebody."""
-        letters = {"s": 1, "f": self.space.FAN_COUNT}
+        letters = {"s": 1, "f": self.space.FAN_COUNT, "i": self.space.ROUND_COUNT}
         told = sum(
             letters.get(saga[0], 0)
             for saga, outcome in self.ended.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,7 @@ class Bench:
         writer = self.interpreter._writer
         writer._record_bytes_max = record_bytes_max
         writer._command_bytes_max = min(record_bytes_max, DEFAULT_LIMITS.value_bytes_max)
+        self.codec = codec
         self.store = MemoryStore()
         self.shard = Shard(0, self.store, CODEC.decode_snapshot, 100)
         self.shard.status = ShardStatus.RUNNING
@@ -133,6 +135,7 @@ class Bench:
 
     def settle(self):
         """As after a commit."""
+        snapshots(self.outbox, "c", self.codec)
         self.shard.seal()
         self.acknowledge()
 
@@ -172,7 +175,7 @@ def test_a_saga_runs_through_with_its_records_and_nothing_is_stored_before_the_c
     bench.reply()
 
     assert bench.topics()[2:] == [TOPICS.events, TOPICS.outcomes]
-    assert len(snapshots(bench.outbox, "c")) == 1
+    assert len(snapshots(bench.outbox, "c", bench.codec)) == 1
     transition = CODEC.decode_transition(bench.outbox.records[2].value)
     assert (transition.sequence, transition.cause.actor) == (3, "till")
     bench.settle()
@@ -517,3 +520,54 @@ def test_a_resting_timer_stays_in_the_index_while_its_saga_goes_on():
     assert deadline in armed(bench)
     assert deadline not in bench.shard.due(deadline.due_ms, 10)
     assert deadline in bench.shard.due(deadline.due_ms + 60_000, 10)
+
+
+WIDTH = 40
+
+
+def payments(sale: Later[Sale]) -> list[Any]:
+    return [pay.named(f"pay_{n}")(sale) for n in range(WIDTH)]
+
+
+@saga(version=1, deadline=minutes(5))
+def stock_up(flow: Flow, sale: Later[Sale]) -> None:
+    flow.parallel(*payments(sale))
+
+
+class CountingCodec(RecordCodec):
+    """Notes how often a state was encoded."""
+
+    snapshots_count = 0
+
+    def encode_snapshot(self, state):
+        self.snapshots_count += 1
+        return super().encode_snapshot(state)
+
+
+def test_a_state_is_encoded_once_a_transaction_however_many_answers_change_it():
+    codec = CountingCodec()
+    bench = Bench(catalog_of((stock_up,), PAYLOADS), codec, record_bytes_max=100_000)
+    bench.start(definition="stock_up")
+    bench.settle()
+    codec.snapshots_count = 0
+    for n in range(WIDTH - 1):
+        bench.reply(effect=f"s-1/pay_{n}/do/1")
+    (snapshot,) = snapshots(bench.outbox, "c", bench.codec)
+
+    assert codec.snapshots_count == 2  # the first, against the limit, and the last
+    assert CODEC.decode_snapshot(snapshot.value) == bench.shard.overlay["s-1"].state
+    assert len(snapshot.value) <= bench.shard.overlay["s-1"].bytes_max
+    bench.settle()
+    assert bench.store.get("s-1") == snapshot.value
+
+
+def test_a_saga_that_outgrows_a_record_within_a_transaction_is_refused_all_the_same():
+    receipt = PAYLOADS.encode(Paid("r" * 500), Paid)
+    bench = Bench(catalog_of((stock_up,), PAYLOADS), record_bytes_max=10_000)
+    bench.start(definition="stock_up")
+    for n in range(WIDTH - 1):
+        bench.reply(effect=f"s-1/pay_{n}/do/1", payload=receipt)
+
+    (snapshot,) = snapshots(bench.outbox, "c", bench.codec)
+    assert 9_000 < len(snapshot.value) <= 10_000
+    assert {letter.reason for letter in bench.letters()} == {"too_large_effect"}

@@ -12,6 +12,7 @@ from orchestrator.codec.derive import schema_of
 from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.core.evolve import evolve
 from orchestrator.runtime.program import catalog_of
+from orchestrator.runtime.transaction import snapshots
 
 OLD_SALE = make_dataclass("Sale", [("colour", str), ("item", str)], frozen=True)
 OLD_PAID = make_dataclass("Paid", [("receipt", str), ("till", int)], frozen=True)
@@ -39,8 +40,8 @@ def lived(payload, result):
         CODEC.decode_transition(r.value) for r in made.outbox.records if r.topic == TOPICS.events
     ]
     events = [event for transition in found for event in transition.events]
-    (change,) = made.shard.overlay.values()
-    return change.snapshot, events
+    (snapshot,) = snapshots(made.outbox, "c", CODEC)
+    return snapshot.value, events
 
 
 def folded(events):

@@ -11,6 +11,7 @@ from test_runtime_batch import CODEC, NOW_MS, PAID, PAYLOADS, TOPICS, Bench, Pai
 from orchestrator.codec.envelope import Envelope, Origin
 from orchestrator.codec.records import Reply
 from orchestrator.core.commands import CancelSaga, StartSaga
+from orchestrator.runtime.transaction import snapshots
 
 SAGAS = ("s-1", "s-2", "s-3")
 
@@ -65,6 +66,7 @@ def all_of(bench):
         "records": records,
         "transitions": transitions,
         "overlay": bench.shard.overlay,
+        "snapshots": snapshots(bench.outbox, "c", CODEC),
         "moved": bench.shard.moved,
         "work": outbox.work,
         "dead letters": outbox.dead_letters,
