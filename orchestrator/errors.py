@@ -14,8 +14,7 @@
     ├─ StateError               our own state is wrong          stop the shard, rebuild, compare
     │  ├─ CorruptStore          the local store cannot be read
     │  ├─ DiskFailed            the disk under it refuses to read or write
-    │  ├─ SequenceGap           an event is missing or repeated
-    │  └─ TornShard             changelog and committed offsets disagree
+    │  └─ SequenceGap           an event is missing or repeated
     ├─ TransactionError         the five things a caller can do
     │  ├─ Retriable             same transaction, try again
     │  ├─ MustAbort             abort, re-read, try again
@@ -116,10 +115,6 @@ class DiskFailed(StateError):
 
 class SequenceGap(StateError):
     """An event does not follow the last one of its saga: one is missing or repeated."""
-
-
-class TornShard(StateError):
-    """The changelog's cursor and the group's committed offsets disagree: a transaction was torn."""
 
 
 class TransactionError(OrchestratorError):
