@@ -194,12 +194,6 @@ class KafkaAdmin:
         """What lies beside the positions of a group; empty if there is no such group."""
         return {pair: entry.metadata or "" for pair, entry in self._committed(group).items()}
 
-    def leave_notes(self, group: str, notes: Mapping[TopicPartition, str]) -> None:
-        """Leave notes beside positions of a group that nobody is a member of, in place of others."""
-        entries = [confluent_kafka.TopicPartition(*pair, 0, note) for pair, note in notes.items()]
-        asked = confluent_kafka.ConsumerGroupTopicPartitions(group, entries)
-        self._client.alter_consumer_group_offsets([asked], request_timeout=self._timeout_s)
-
     def _committed(self, group: str) -> dict[TopicPartition, Any]:
         asked = confluent_kafka.ConsumerGroupTopicPartitions(group)
         (future,) = self._client.list_consumer_group_offsets([asked]).values()

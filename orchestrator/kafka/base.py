@@ -328,9 +328,3 @@ class Admin(Protocol):
     def notes(self, group: str) -> Mapping[TopicPartition, str]:
         """What lies beside the positions of a group; empty if there is no such group."""
         ...
-
-    def leave_notes(self, group: str, notes: Mapping[TopicPartition, str]) -> None:
-        """Leave notes beside positions of a group that nobody is a member of, in place of others.
-
-        Nobody waits for it, and a failure is no matter. A broker takes 4,096 bytes each.
-        """

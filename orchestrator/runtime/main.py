@@ -15,6 +15,7 @@ from orchestrator.errors import ConfigurationError
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import Admin, TopicPartition, TopicState
 from orchestrator.kafka.changelog import ChangelogReader
+from orchestrator.kafka.notes import NoteBoard
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink, TransactionSettings, fence
 from orchestrator.kafka.source import KafkaSource
@@ -237,11 +238,11 @@ def _assemble(
 
 
 def _notices(home: Home, clock: Clock) -> Notices:
-    group = notice_group(home.settings.instance_id)
+    instance = home.settings.instance_id
+    board = NoteBoard(home.kafka, f"{instance}-notices", notice_group(instance))
 
     def leave(notes: Mapping[int, str]) -> None:
-        places = {TopicPartition(home.changelog, shard): note for shard, note in notes.items()}
-        home.admin.leave_notes(group, places)
+        board.leave({TopicPartition(home.changelog, shard): note for shard, note in notes.items()})
 
     return Notices(leave, clock.monotonic_s)
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-HELD, HALTED, TAKING_OVER = "held", "halted", "taking over"
+HELD, HALTED = "held", "halted"
 SHOW_S = 1.0
 """How often a worker looks whether there is something to be told."""
 _REPEAT_S = 10.0
@@ -24,7 +24,7 @@ class Notice(NamedTuple):
     """What a shard waits for."""
 
     state: str
-    """HELD: it goes on by itself once that is mended. HALTED: a person must look. TAKING_OVER."""
+    """HELD: it goes on by itself once that is mended. HALTED: a person must look."""
     reason: str
     text: str
 

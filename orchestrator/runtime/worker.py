@@ -36,7 +36,7 @@ from orchestrator.runtime.disk import DiskWatch
 from orchestrator.runtime.heir import Heir
 from orchestrator.runtime.holding import REASON as UNWRITABLE
 from orchestrator.runtime.holding import Holding
-from orchestrator.runtime.notices import HALTED, HELD, SHOW_S, TAKING_OVER, Notice, Notices
+from orchestrator.runtime.notices import HALTED, HELD, SHOW_S, Notice, Notices
 from orchestrator.runtime.pipeline import Pipeline
 from orchestrator.runtime.quarantine import Bisection, Refusal
 from orchestrator.runtime.rebalance import shards_of
@@ -537,8 +537,6 @@ class Worker:
                 found[partition] = Notice(
                     HELD, "disk_low", "its worker's disk has too little room"
                 )
-            elif shard.status is ShardStatus.RESTORING:
-                found[partition] = Notice(TAKING_OVER, "", "")
         return found
 
     def _close(self) -> None:

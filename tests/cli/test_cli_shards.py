@@ -7,7 +7,7 @@ import pytest
 from orchestrator.cli.shards import Last, state_of
 from orchestrator.cli.worker import standby_arguments
 from orchestrator.codec.records import Cursor
-from orchestrator.runtime.notices import HALTED, HELD, TAKING_OVER, Notice
+from orchestrator.runtime.notices import HALTED, HELD, Notice
 from orchestrator.runtime.recovery import Begin
 from orchestrator.runtime.shard import Halt
 
@@ -48,7 +48,6 @@ def test_what_a_take_over_would_refuse_is_halted_whoever_has_it():
     [
         Notice(HELD, "unwritable", "no topic"),
         Notice(HALTED, "bad_record", "its checksum is wrong"),
-        Notice(TAKING_OVER, "", ""),
     ],
 )
 def test_what_the_owner_says_that_it_waits_for_counts_as_long_as_it_has_the_shard(notice):
