@@ -186,7 +186,7 @@ def test_the_transaction_after_a_slow_commit_carries_what_came_meanwhile(town, p
     slow = proxy.hold(Api.END_TXN, client=town.prefix)
     town.begin(2, ["m-ok"], shard=0)
     slow.wait()
-    town.begin(1_200, ["m-ok"], shard=0)
+    town.begin(800, ["m-ok"], shard=0)
     worker.wait_logged("counters", len(worker.lines("counters")) + 4)  # it has turned many times
     asked = [proxy.watch(api, client=town.prefix, count=None) for api in BOTH]
     slow.release()
