@@ -428,6 +428,9 @@ class Worker:
     def _assigned(self, owned: tuple[int, ...]) -> None:
         self._counters.rebalances_count += 1
         self._owned = owned
+        # Inputs of a shard that is not ours any more are never seen committed: they would be suspected
+        # for ever, and every transaction kept small for them.
+        self._bisection = Bisection(self._settings.batch_count_max)
         self._drop([partition for partition in self._shards if partition not in owned])
         self._heir.take(owned)
         for partition in owned:

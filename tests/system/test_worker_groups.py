@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from itertools import islice
 
 import pytest
 from worker_kit import Installation, Participants, trip_payload, wait_until
+
+from orchestrator.kafka.partitioner import partition
 
 
 @pytest.fixture
@@ -43,6 +46,40 @@ def test_a_second_worker_takes_half_in_the_middle_of_the_work(place):
         place.stop(second)
         stores = {**place.stored([0], [0]), **place.stored([1], [1])}
         place.check(participants, stores)
+
+
+def test_a_shard_that_is_given_up_takes_the_suspicion_of_its_inputs_with_it(place):
+    """Else a worker would take one input a transaction for ever, waiting to see them committed."""
+
+    def of_shard(shard, name, count):
+        ids = (f"{name}-{n}" for n in range(100 * count))
+        return list(islice((i for i in ids if partition(i.encode(), 2) == shard), count))
+
+    def counters(log):
+        return [line for line in log if "stages_ms" in line][-1]
+
+    with Participants(place) as participants:
+        first = place.worker(0, faults={"poison": "bad"})
+        place.wait_logged(first, "shard_running")
+        place.start_many(of_shard(1, "bad", 40), lambda _: trip_payload(place))
+        place.wait_logged(first, "producer_rotated")
+        second = place.worker(1)
+        place.wait_logged(second, "shard_running")
+        place.wait_ended(1)
+        place.wait_logged(first, "counters")
+        before = counters(place.log_of(first))
+
+        place.start_many(of_shard(0, "t", 200), lambda _: trip_payload(place))
+        place.wait_ended(240 - len(place.dead_letters()))
+
+        after = counters(place.stop(first))
+        inputs_count, transactions_count = (
+            after.get(name, 0) - before.get(name, 0)
+            for name in ("inputs_count", "transactions_count")
+        )
+        assert inputs_count >= 800
+        assert inputs_count > 4 * transactions_count
+        place.stop(second)
 
 
 def test_a_lost_worker_is_succeeded_by_the_other(place):
