@@ -80,6 +80,8 @@ def test_a_shard_that_is_given_up_takes_the_suspicion_of_its_inputs_with_it(plac
         assert inputs_count >= 800
         assert inputs_count > 4 * transactions_count
         place.stop(second)
+        stores = {**place.stored([0], [0]), **place.stored([1], [1])}
+        place.check(participants, stores)
 
 
 def test_a_lost_worker_is_succeeded_by_the_other(place):
