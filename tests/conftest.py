@@ -70,12 +70,12 @@ def docker():
 def schema_registry():
     """The session's Confluent-compatible schema registry: `schema_registry.url`."""
     with LocalRegistry() as started:
-        _use_up(started.url, ord("\n"))
+        _use_up(started.url, ord("\r"))
         yield started
 
 
 def _use_up(url, last_id):
-    """Give ids away: a schema with one of a newline's value cannot be sent as a line."""
+    """Give ids away: a schema with that of a line break cannot be sent as a line."""
     with closing(ConfluentRegistry(url)) as registry:
         for number in count():
             filler = {"type": "record", "name": f"Filler{number}", "fields": []}
