@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from orchestrator.codec.envelope import Envelope, Record, new_record
 from orchestrator.codec.records import Reply
@@ -86,13 +86,13 @@ class Dispatcher:
         tasks: list[Task] = []
         refusals: list[Refusal] = []
         for found in map(self._inbox.read, envelopes):
-            if type(found) is Task:
+            if isinstance(found, Task):
                 tasks.append(found)
             else:
-                refusals.append(cast("Refusal", found))
+                refusals.append(found)
         self._fresh.clear()
-        outside = self._runner.outside and {task.asked.type for task in tasks}
-        is_outside = not self._runner.outside.isdisjoint(outside)
+        outside = self._runner.outside
+        is_outside = bool(outside) and not outside.isdisjoint([task.asked.type for task in tasks])
         if is_outside:
             self._mark(tasks)
         entries = self._ledger.find_all([task.key for task in tasks])
@@ -217,14 +217,10 @@ class Dispatcher:
                 answers[at] = self._known(tasks[at], entries[at])
             todo = [at for at in alone if answers[at] is None]
         commands = self._runner.read([tasks[at] for at in todo])
-        ledger, execute = self._ledger, self._runner.execute
-        open_step, close_step, handle = ledger.open_step, ledger.close_step, ledger.handle
         for at, command in zip(todo, commands, strict=True):
             if not may_begin():
                 break
-            open_step()
-            answers[at] = answer = execute(tasks[at], command, handle)
-            close_step(keep=answer.outcome == SUCCEEDED)
+            answers[at] = self._execute(tasks[at], command)
         for at in todo:
             given = answers[at]
             if given is None:

@@ -256,9 +256,8 @@ class Worker:
         self._holding.succeeded(outbox.shards)
         self._count(outbox)
         self._tell(outbox)
-        with (
-            self._meeting_store_failures()
-        ):  # what the caller is about has to be done all the same
+        # Met here and not by `run`: what the caller is about has to be done all the same.
+        with self._meeting_store_failures():
             self._pipeline.settle()
             self._failures_count = 0
 
