@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -284,9 +284,9 @@ class Worker:
         counters.transactions_count += 1
         counters.timers_count += outbox.timers_count
         counters.inputs_count += len(outbox.work) - outbox.timers_count
-        events = outbox.events_by_type()
-        counters.transitions_count += len(outbox.transitions)
-        counters.events_count += events.total()
+        events = Counter(outbox.event_types)
+        counters.transitions_count += outbox.transitions_count
+        counters.events_count += len(outbox.event_types)
         counters.step_commands_count += events[StepRequested] + events[CompensationRequested]
         counters.outcomes_count += events[SagaEnded]
         counters.rerouted_count += outbox.rerouted_count

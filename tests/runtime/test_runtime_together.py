@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -58,13 +58,10 @@ def all_of(bench):
     records = defaultdict(list)
     for record in bench.outbox.records:
         records[record.topic, record.partition, record.key].append(record)
-    transitions = defaultdict(list)
-    for transition in bench.outbox.transitions:
-        transitions[transition.saga].append(transition)
     outbox = bench.outbox
     return {
         "records": records,
-        "transitions": transitions,
+        "transitions": (outbox.transitions_count, Counter(outbox.event_types)),
         "overlay": bench.shard.overlay,
         "snapshots": snapshots(bench.outbox, "c", CODEC),
         "moved": bench.shard.moved,
