@@ -27,7 +27,7 @@ from orchestrator.runtime import disk
 from orchestrator.runtime import main as wiring
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.settings import StandbySettings, WorkerSettings
-from orchestrator.runtime.signals import StopRequest
+from orchestrator.runtime.signals import STOP_S, StopRequest
 from orchestrator.store import keys, rocks
 from orchestrator.topics import Topics
 
@@ -182,7 +182,7 @@ def main() -> None:
     asked = ASKED
     faulthandler.register(signal.SIGUSR2)  # says where it stands, when a test asks
     log.configure("info")
-    stop = StopRequest(asked["parent"])
+    stop = StopRequest(asked["parent"], STOP_S)
     if asked["planted"] == UNFENCING:
         wiring.fence = lambda *_: None
     elif asked["planted"]:

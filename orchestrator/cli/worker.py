@@ -77,11 +77,11 @@ def _run(context: Context, options: Namespace) -> Exit:
     from orchestrator.observability.log import configure
     from orchestrator.runtime.main import run_worker
     from orchestrator.runtime.settings import StandbySettings
-    from orchestrator.runtime.signals import StopRequest
+    from orchestrator.runtime.signals import STOP_S, StopRequest
     from orchestrator.store.rocks import StoreSettings
 
     configure(options.log_level)
-    stop = StopRequest(parent=int(os.environ.get(SUPERVISOR, "0")))
+    stop = StopRequest(int(os.environ.get(SUPERVISOR, "0")), STOP_S)
     run_worker(
         context.program,
         worker_settings(context),
@@ -155,7 +155,8 @@ VERB = Verb(
     name="worker",
     help="Run sagas: one worker process, or several under supervision.",
     detail=(
-        "Logs JSON lines on stderr. SIGTERM stops it cleanly; it may also be killed at any moment.\n"
+        "Logs JSON lines on stderr. SIGTERM stops it, in 2 s even if brokers are silent; it may also be\n"
+        "killed at any moment.\n"
         "With --processes a worker that dies is started again under its own number at once."
     ),
     example="saga worker --bootstrap-servers localhost:9092 --modules sagas --processes 2",
