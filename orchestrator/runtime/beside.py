@@ -167,7 +167,9 @@ def small(stores: StoreSettings) -> StoreSettings:
 def die_with_parent() -> None:
     """Ask the kernel for SIGKILL when the worker is gone, however that happens (Linux only).
 
-    Elsewhere, and until this call, the end of stdin says the same; but who is frozen reads nothing.
+    Strictly, when the thread is gone that started us: the worker's main one. Elsewhere, and until
+    this call, the end of stdin says the same; who is stopped and reads nothing gets a SIGHUP, as
+    the rest of a group that is orphaned.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -65,8 +65,10 @@ class _Process:
             stdout=subprocess.PIPE,
             # What ends or kills a worker at a named point is not meant for its standby.
             env={key: value for key, value in os.environ.items() if key != _NOT_FOR_CHILDREN},
-            # Ctrl-C in a terminal is for the worker, which then ends its standby.
-            start_new_session=True,
+            # A group of its own: Ctrl-C in a terminal is for the worker, which then ends its standby.
+            # But of the worker's session: if the worker dies, the kernel sends SIGHUP and SIGCONT to
+            # a standby that is stopped, even to one that could not yet ask to die with its worker.
+            process_group=0,
         )
         if self.popen.stdin is None or self.popen.stdout is None:
             raise ValueError("a standby without pipes")

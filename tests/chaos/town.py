@@ -86,7 +86,14 @@ class Process:
         self._lines, self._read_bytes, self._is_read = [], 0, False
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                # Whoever inherits a standby must be of another session, or the kernel ends no
+                # standby that was frozen at its start.
+                start_new_session=True,
             )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -38,6 +39,28 @@ SILENT = f"""if order["number"] < 2:
 BABBLING = "print('hello', flush=True)"
 DYING = "sys.exit(7)"
 DEAF = "import signal; os.kill(os.getpid(), signal.SIGSTOP)"
+STOPPED = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+WORKER = f"""
+import os, signal, sys
+from orchestrator.observability.log import configure, get
+from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.heir import StandbyProcess
+configure("warning")
+heir = StandbyProcess(
+    [sys.executable, "-S", "-c", {STOPPED!r}],
+    partitions=4,
+    release_timeout_ms=1_000,
+    clock=SystemClock(),
+    log=get(),
+)
+heir.take({{0}})
+while heir._process is None:
+    heir.turn()
+pid = heir._process.popen.pid
+os.waitid(os.P_PID, pid, os.WSTOPPED)
+print(pid, flush=True)
+signal.pause()
+"""
 
 
 def wait_until(condition, what):
@@ -167,6 +190,25 @@ def test_it_ends_with_its_worker(bench):
     bench.turn_until(lambda heard: len(heard) == 2, "the first order")
     bench.heir.close()
     assert bench.heard.read_text().splitlines()[-1] == "ended"
+
+
+def test_stopped_before_it_could_ask_for_anything_it_ends_with_its_worker():
+    """As one that is frozen while it still imports."""
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,  # the standby has it, too: it ends with the last of them
+        start_new_session=True,
+    )
+    pid = int(worker.stdout.readline())
+
+    worker.kill()
+
+    try:
+        worker.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.kill(pid, signal.SIGKILL)
+        raise
 
 
 def test_a_program_that_is_not_there_is_no_reason_to_die(tmp_path):
