@@ -24,6 +24,10 @@ _ASKED_AGAIN_S = 1.0
 """After how long without an answer a partition's leader may be another."""
 _PAUSE_S = 0.02
 """Before brokers that could not tell are asked again."""
+_NEVER_S = 3_600.0
+"""The longest that the library may be told to wait. It gives up no question to a coordinator before
+we do: one that it has given up aborts the process as soon as that coordinator is back (an assertion in
+`rd_kafka_enq_once_del_source_return`, librdkafka #4605). We let the client go, and the question with it."""
 _LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
 _REFUSALS = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
@@ -33,10 +37,17 @@ class KafkaAdmin:
 
     def __init__(self, settings: KafkaSettings, timeout_s: float = 15.0) -> None:
         """Make ready; `timeout_s` is the longest wait of each question."""
-        self._servers = settings.bootstrap_servers
+        self._settings = settings
         self._timeout_s = timeout_s
-        self._client = _admin.AdminClient(
-            {**settings.to_librdkafka(), "client.id": "saga-admin", "error_cb": lambda _: None},
+        self._client = self._connected()
+
+    def _connected(self) -> Any:
+        return _admin.AdminClient(
+            {
+                **self._settings.to_librdkafka(),
+                "client.id": "saga-admin",
+                "error_cb": lambda _: None,
+            },
             logger=LOGGER,
         )
 
@@ -168,10 +179,8 @@ class KafkaAdmin:
 
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""
-        futures = self._client.describe_consumer_groups([group], request_timeout=self._timeout_s)
-        described = self._answer(
-            futures[group], f"describing group {group}", allowed=(KafkaError.GROUP_ID_NOT_FOUND,)
-        )
+        futures = self._client.describe_consumer_groups([group], request_timeout=_NEVER_S)
+        described = self._coordinator_answer(futures[group], f"describing group {group}")
         if described is None:
             return ()
         return tuple(
@@ -196,12 +205,10 @@ class KafkaAdmin:
 
     def _committed(self, group: str) -> dict[TopicPartition, Any]:
         asked = confluent_kafka.ConsumerGroupTopicPartitions(group)
-        (future,) = self._client.list_consumer_group_offsets([asked]).values()
-        answer = self._answer(
-            future,
-            f"reading the positions of group {group}",
-            allowed=(KafkaError.GROUP_ID_NOT_FOUND,),
-        )
+        (future,) = self._client.list_consumer_group_offsets(
+            [asked], request_timeout=_NEVER_S
+        ).values()
+        answer = self._coordinator_answer(future, f"reading the positions of group {group}")
         return {
             TopicPartition(entry.topic, entry.partition): entry
             for entry in ([] if answer is None else answer.topic_partitions)
@@ -234,13 +241,23 @@ class KafkaAdmin:
                 return None
             raise self._refusal(error, doing) from error
         except TimeoutError as error:
-            raise Unreachable(f"{doing}: {self._servers} does not answer") from error
+            raise Unreachable(
+                f"{doing}: {self._settings.bootstrap_servers} does not answer"
+            ) from error
+
+    def _coordinator_answer(self, future: Future[Any], doing: str) -> Any:
+        """Wait for an answer about a group; None if there is no such group."""
+        try:
+            return self._answer(future, doing, allowed=(KafkaError.GROUP_ID_NOT_FOUND,))
+        except Unreachable:
+            self._client = self._connected()  # see _NEVER_S
+            raise
 
     def _refusal(self, error: KafkaException, doing: str) -> ConfigurationError:
         inner = errors.cause(error)
         text = errors.describe(inner)
         kind = Unreachable if errors.is_unreachable(inner) else ConfigurationError
-        return kind(f"{doing}: {text} (bootstrap_servers={self._servers})")
+        return kind(f"{doing}: {text} (bootstrap_servers={self._settings.bootstrap_servers})")
 
 
 def _refusal(topic: Any, pair: TopicPartition) -> str:

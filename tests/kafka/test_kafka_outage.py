@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 
 import psutil
@@ -20,6 +21,21 @@ from orchestrator.kafka.sink import fence
 from orchestrator.local_kafka import LocalKafka
 
 pytestmark = pytest.mark.system
+ASKER = """
+import sys
+from orchestrator.errors import Unreachable
+from orchestrator.kafka.admin import KafkaAdmin
+from orchestrator.kafka.settings import KafkaSettings
+
+admin = KafkaAdmin(KafkaSettings(bootstrap_servers=sys.argv[1]), timeout_s=1.0)
+for question in sys.stdin:
+    try:
+        getattr(admin, question.strip())("nobody")
+    except Unreachable:
+        print("unreachable", flush=True)
+    else:
+        print("answered", flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +151,28 @@ def test_no_call_outlives_its_budget_when_the_broker_is_dead(cluster, mortal):
     polls = polled(source, lambda polls: len(records(polls)) == 2)
     assert [record.value for record in records(polls)] == [b"one", b"three"]
     producer.close()
+
+
+@pytest.mark.parametrize("question", ["members", "positions"])
+def test_a_question_to_a_coordinator_that_was_away_harms_nothing_when_it_is_back(mortal, question):
+    """In a process of its own: the library would abort it."""
+    asker = subprocess.Popen(
+        [sys.executable, "-c", ASKER, mortal.bootstrap_servers],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+
+    def answer():
+        asker.stdin.write(f"{question}\n")
+        return asker.stdout.readline().strip()
+
+    with asker:
+        wait_for(lambda: answer() == "answered", 60)
+        mortal.kill_node(1)
+        assert answer() == "unreachable"
+        mortal.start_node(1)
+        wait_for(lambda: answer() == "answered", 60)
+        asker.stdin.close()
+        assert asker.wait(60) == 0
