@@ -16,6 +16,7 @@ from orchestrator.codec.primitives import (
     ITEMS_MAX,
     READY,
     Codec,
+    Recurring,
     Writer,
     no_items,
     primitives,
@@ -42,6 +43,8 @@ class Own(NamedTuple):
 
     unique: frozenset[str]
     """Fields whose texts and numbers never recur. The encodings of all others are remembered."""
+    recurring_items: frozenset[str] = frozenset()
+    """Arrays whose items are written again and again with few of them changed."""
 
 
 class Shape(NamedTuple):
@@ -60,6 +63,8 @@ class Shape(NamedTuple):
 
 _Json: TypeAlias = Mapping[str, Any]
 
+_ITEMS_REMEMBERED_MAX = 65_536
+"""Items of one array, of all its records: some hundred sagas of a hundred steps are under way at a time."""
 _RECURRING = {"string": "name", "long": "number"}
 
 _PYTHON_TYPES: dict[object, type] = {
@@ -164,6 +169,8 @@ class _Compiler:
         if self._own is not None and isinstance(schema, dict) and schema["type"] == "array":
             item = self.compile(schema["items"])
             items = self._items.get(_name(schema["items"]), straight.Items(item.write))
+            if name in self._own.recurring_items:
+                items = items._replace(recurring=_recurring(item))
             return straight.Field("other", _array(item), items=items)
         codec = self.compile(schema)
         if isinstance(schema, dict):
@@ -184,6 +191,15 @@ class _Compiler:
             kind = schema["type"]
             return self._types[schema["name"] if kind in {"record", "enum"} else kind]
         return self._types[schema]
+
+
+def _recurring(item: Codec) -> Recurring[Any]:
+    def encode(value: Any) -> bytes:
+        out: list[bytes] = []
+        item.write(value, out)
+        return b"".join(out)
+
+    return Recurring(encode, _ITEMS_REMEMBERED_MAX)
 
 
 def _name(schema: object) -> str:

@@ -80,7 +80,9 @@ READY_COUNT = 4_096
 READY = tuple(_varint(value) for value in range(READY_COUNT))
 """Most numbers and lengths are small: looked up, not computed."""
 _RECURRING_COUNT_MAX = 16_384
-"""Values that are remembered; when there are more, it begins anew."""
+"""Values that are remembered, unless more are wanted; when there are more, it begins anew."""
+_RECURRING_BYTES_MAX = 256
+"""Longest encoding that is remembered: of long ones, copying is the most of the work anyway."""
 
 
 def far_long(value: int) -> bytes:
@@ -101,9 +103,12 @@ def far_int(value: int) -> bytes:
 class Recurring(Generic[V]):
     """Encodings of values that recur, each computed when it is first asked for."""
 
-    def __init__(self, encode: Callable[[V], bytes]) -> None:
-        """Compute them by `encode`."""
+    def __init__(
+        self, encode: Callable[[V], bytes], count_max: int = _RECURRING_COUNT_MAX
+    ) -> None:
+        """Compute them by `encode`; remember at most `count_max`."""
         self._encode = encode
+        self._count_max = count_max
         self._known: dict[V, bytes] = {}
         self.known = self._known.get
         """Give the encoding of a value, or None. A look-up in a plain dict: what defines
@@ -112,9 +117,10 @@ class Recurring(Generic[V]):
     def new(self, value: V) -> bytes:
         """Encode a value, and remember it. Raises one of `WRITE_ERRORS` if it is of another type."""
         encoded = self._encode(value)
-        if len(self._known) >= _RECURRING_COUNT_MAX:
+        if len(self._known) >= self._count_max:
             self._known.clear()
-        self._known[value] = encoded
+        if len(encoded) <= _RECURRING_BYTES_MAX:
+            self._known[value] = encoded
         return encoded
 
 

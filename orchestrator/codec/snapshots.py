@@ -7,14 +7,16 @@ Most steps of most sagas have nothing but a status: those take one byte. The lay
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from orchestrator.codec.refusals import refuse
-from orchestrator.core.state import BARE, Phase, SagaState, StepState, StepStatus
+from orchestrator.core.state import BARE, IDLE, Phase, SagaState, StepState, StepStatus
 
 _DECISION_MAX = 2
 _SAME_COUNT = 12
 """Fields that state and columns begin with."""
+_status = itemgetter(0)
 _STATUSES = tuple(StepStatus)
 _PHASES = {int(phase): phase for phase in Phase}
 
@@ -59,9 +61,15 @@ def pack_state(state: SagaState) -> tuple[Any, ...]:
         *state[:_SAME_COUNT],
         bytes(state.decisions),
         state.faults,
-        bytes([step[0] for step in steps]),
-        # What a bare step has beside its status is all zero or empty.
-        tuple([(place, *rest) for place, step in enumerate(steps) if any(rest := step[1:])]),
+        bytes(map(_status, steps)),
+        # What a bare step has beside its status is all zero or empty. Most bare ones are this one.
+        tuple(
+            [
+                (place, *rest)
+                for place, step in enumerate(steps)
+                if step is not IDLE and any(rest := step[1:])
+            ]
+        ),
     )
 
 

@@ -73,6 +73,8 @@ _PIECES = {
 """For each kind, the pieces that field number i adds to the output."""
 
 
+_FEW = 8
+"""Items of an array that are encoded sooner than they are looked up: most change before they recur."""
 OWN_TEXT_ERRORS = "replace"
 """Records of our own write text that is no Unicode with `?` in its place: what it came from is kept
 elsewhere, and must not be refused for it."""
@@ -114,6 +116,8 @@ class Items(NamedTuple):
     write: Writer
     by_class: Mapping[type, Writer] = MappingProxyType({})
     """For some classes of items, what writes them sooner."""
+    recurring: Recurring[Any] | None = None
+    """What remembers their encodings, if the items of long arrays recur."""
 
 
 class Field(NamedTuple):
@@ -288,8 +292,18 @@ class _Writing:
             f"    if v{at}:\n",
             f"        type(v{at}) is tuple and len(v{at}) <= items_max or no_items(v{at})\n",
             f"        out.append({_LENGTH.format(x='v', i=at)})\n",
-            f"        for item in v{at}:\n            {write}(item, out)\n",
         ]
+        each = [f"        for item in v{at}:\n", f"            {write}(item, out)\n"]
+        if items.recurring is None:
+            self.lines += each
+        else:
+            self.names |= {f"k{at}": items.recurring.known, f"n{at}": items.recurring.new}
+            self.lines += [
+                f"        if n > {_FEW}:\n",
+                f"            out += [k{at}(item) or n{at}(item) for item in v{at}]\n",
+                "        else:\n",
+                *(f"    {line}" for line in each),
+            ]
         self._pieces.append(FALSE)
 
 

@@ -48,7 +48,10 @@ PRIVATE = frozenset({"Snapshot", "Cursor"})
 _JSON_BEGINS = b"{ \t\r\n"
 _SENT = Own(unique=frozenset({"effect", "text", "offset", "transaction"}))
 # A stranger's headers have names, and its records times.
-_OWN = {"DeadLetter": Own(unique=frozenset({"text", "name", "offset", "timestamp_ms"}))}
+_OWN = {
+    "DeadLetter": Own(unique=frozenset({"text", "name", "offset", "timestamp_ms"})),
+    "Snapshot": _SENT._replace(recurring_items=frozenset({"steps"})),
+}
 
 
 def _plain(kind: type[Any]) -> Shape:

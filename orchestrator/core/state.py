@@ -7,6 +7,8 @@ log can be folded without the program that wrote it.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import compress, count
+from operator import is_not
 from typing import NamedTuple, TypeAlias
 
 from orchestrator.core.tuples import constructor
@@ -165,9 +167,11 @@ def note_timers(
         added.extend(() if after is None else timers(after))
         return
     saga_id, changed = after.saga_id, []
-    for index, (old, new) in enumerate(zip(before.steps, after.steps, strict=True)):
-        if old is not new and old.due_ms != new.due_ms:
-            changed.append((index, old.due_ms, new.due_ms))
+    # Most steps of a long saga are the very same: found out without a line of Python for each.
+    for index in compress(count(), map(is_not, before.steps, after.steps)):
+        old_ms, new_ms = before.steps[index].due_ms, after.steps[index].due_ms
+        if old_ms != new_ms:
+            changed.append((index, old_ms, new_ms))
     if before.due_ms != after.due_ms:
         changed.append((SAGA_TIMER, before.due_ms, after.due_ms))
     for index, old_ms, new_ms in changed:

@@ -223,7 +223,12 @@ ANY: dict[str, st.SearchStrategy[Any]] = {
         started_ms=LONGS,
         decisions=st.lists(st.integers(0, 2), max_size=5).map(tuple),
         faults=st.lists(INTS, max_size=5).map(tuple),
-        steps=st.lists(STEP_STATES, max_size=10).map(tuple),
+        # Long ones as well, of which few differ.
+        steps=st.builds(
+            lambda steps, times: tuple(times * steps),
+            st.lists(STEP_STATES, max_size=10),
+            st.sampled_from((1, 1, 3)),
+        ),
     ),
     "Cursor": values_of(
         Cursor,

@@ -6,7 +6,7 @@ import pytest
 from hostile import TABLE
 
 from orchestrator.codec.binary import ITEMS_MAX, compile_schema
-from orchestrator.codec.primitives import WRITE_ERRORS
+from orchestrator.codec.primitives import WRITE_ERRORS, Recurring
 from orchestrator.errors import DecodeError
 
 MAP = {"type": "map", "values": "long"}
@@ -130,3 +130,19 @@ def test_a_float_is_no_number_even_if_the_same_number_was_written_before():
         codec.encode(one)
         with pytest.raises(WRITE_ERRORS):
             codec.encode(other)
+
+
+def test_what_recurs_is_remembered_within_bounds():
+    made = []
+
+    def encode(value):
+        made.append(value)
+        return value.encode()
+
+    recurring = Recurring(encode, count_max=2)
+    long = 1_000 * "x"
+    for value in ("a", "a", "b", long, long, "c", "c"):
+        assert (recurring.known(value) or recurring.new(value)) == value.encode()
+
+    assert made == ["a", "b", long, long, "c"]
+    assert recurring.known("a") is None  # there was room for two

@@ -19,6 +19,7 @@ from orchestrator.codec.snapshots import SnapshotRow, StepRow, pack_state
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core import events as ev
 from orchestrator.core.events import EVENT_NUMBERS
+from orchestrator.core.state import StepState, StepStatus
 from orchestrator.errors import DecodeError
 
 CODEC = RecordCodec()
@@ -261,6 +262,32 @@ def test_a_snapshot_has_one_encoding_only(change, reason):
     with pytest.raises(DecodeError) as caught:
         CODEC.decode_snapshot(_body("Snapshot", record))
     assert caught.value.reason == reason
+
+
+LONG = SAMPLES["Snapshot"]._replace(steps=tuple(12 * [StepState(StepStatus.SUCCEEDED, 1)]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attempt": 2},
+        {"attempts_before": 1},
+        {"doubtful": True},
+        {"due_ms": 1},
+        {"command": b"c"},
+        {"result": b"r"},
+        {"result": 1_000 * b"r"},
+    ],
+)
+def test_a_step_of_a_long_saga_is_written_as_it_is_now(change):
+    """Its steps are remembered as they were written."""
+    before = CODEC.encode_snapshot(LONG)
+    steps = (*LONG.steps[:5], LONG.steps[5]._replace(**change), *LONG.steps[6:])
+    changed = LONG._replace(steps=steps)
+
+    for state in (changed, LONG, changed):
+        assert CODEC.decode_snapshot(CODEC.encode_snapshot(state)) == state
+    assert CODEC.encode_snapshot(LONG) == before
 
 
 @pytest.mark.parametrize(
