@@ -70,6 +70,8 @@ def test_poison_harms_nobody_but_itself(town, record_property):
 
     poison = town.begin(20 * len(POISON), POISON)
     pace(town, record_property, "beside poison")
+    town.wait_these((saga for saga in poison if saga[0] in "fw"), patience_s=100)
+    pace(town, record_property, "beside poison that stays")
 
     open_ended = [saga for saga in poison if saga.endswith("-never")]
     assert not set(open_ended) & town.ended.keys()
