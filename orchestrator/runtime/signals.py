@@ -32,6 +32,7 @@ class StopRequest:
 
     def __init__(self, parent: int = 0, patience_s: float = 0.0) -> None:
         self._parent = parent
+        self._patience_s = patience_s
         self._asked = False
         for number in _ASKING:
             signal.signal(number, self._on_signal)
@@ -40,14 +41,26 @@ class StopRequest:
     def __call__(self) -> bool:
         """Whether to stop now."""
         if not self._asked and self._parent and os.getppid() != self._parent:
-            self._asked = True
+            self._ask()
             if self._bell >= 0:
                 os.write(self._bell, bytes([signal.SIGTERM]))
         return self._asked
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self._asked = True
+        self._ask()
         signal.signal(number, signal.SIG_DFL)
+
+    def _ask(self) -> None:
+        if self._patience_s:
+            # The thread does so as well, but may never run again if the interpreter's end begins now.
+            _end_by_kernel(self._patience_s)
+        self._asked = True
+
+
+def _end_by_kernel(patience_s: float) -> None:
+    # At the interpreter's end no other thread of Python runs any more, and clients that are let go there
+    # are waited for: then SIGALRM ends the process.
+    signal.setitimer(signal.ITIMER_REAL, patience_s + _LAST_S)
 
 
 def _limit(patience_s: float) -> int:
@@ -64,9 +77,7 @@ def _limit(patience_s: float) -> int:
 def _cut_short(ear: int, patience_s: float) -> None:
     while os.read(ear, 1)[0] not in _ASKING:
         pass  # another signal that somebody has a handler for
-    # At the interpreter's end no other thread of Python runs any more, and clients that are let go there
-    # are waited for: then SIGALRM ends the process.
-    signal.setitimer(signal.ITIMER_REAL, patience_s + _LAST_S)
+    _end_by_kernel(patience_s)  # should the main thread run no handler now, and then come to its end
     time.sleep(patience_s)
     get().warning("stop_cut_short", seconds=patience_s)
     faulthandler.dump_traceback()
