@@ -170,7 +170,7 @@ class _Compiler:
             item = self.compile(schema["items"])
             items = self._items.get(_name(schema["items"]), straight.Items(item.write))
             if name in self._own.recurring_items:
-                items = items._replace(recurring=_recurring(item))
+                items = items._replace(recurring=Recurring(item.encode, _ITEMS_REMEMBERED_MAX))
             return straight.Field("other", _array(item), items=items)
         codec = self.compile(schema)
         if isinstance(schema, dict):
@@ -191,15 +191,6 @@ class _Compiler:
             kind = schema["type"]
             return self._types[schema["name"] if kind in {"record", "enum"} else kind]
         return self._types[schema]
-
-
-def _recurring(item: Codec) -> Recurring[Any]:
-    def encode(value: Any) -> bytes:
-        out: list[bytes] = []
-        item.write(value, out)
-        return b"".join(out)
-
-    return Recurring(encode, _ITEMS_REMEMBERED_MAX)
 
 
 def _name(schema: object) -> str:

@@ -196,9 +196,7 @@ def test_the_transaction_after_a_slow_commit_carries_what_came_meanwhile(town, p
     assert not worker.lines("transaction_failed")
     assert max(inputs_counts(town, 0)) > 600
     registered, ended = (len(each.frames) for each in asked)
-    assert (
-        registered < 2 * ended
-    )  # once each, unless the sender had to wait for a core: not all twice
+    assert registered < 1.5 * ended  # once each, unless the sender had to wait for a core
 
 
 def inputs_counts(town, shard):

@@ -39,7 +39,7 @@ SILENT = f"""if order["number"] < 2:
 BABBLING = "print('hello', flush=True)"
 DYING = "sys.exit(7)"
 DEAF = "import signal; os.kill(os.getpid(), signal.SIGSTOP)"
-STOPPED = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+STOPPED = f"import os; {DEAF}"
 WORKER = f"""
 import os, signal, sys
 from orchestrator.observability.log import configure, get
