@@ -126,7 +126,15 @@ def is_end(error: KafkaError) -> bool:
 
 def is_unreachable(error: KafkaError) -> bool:
     """Whether no broker that could have answered did."""
-    return error.code() in _UNREACHABLE
+    return error.code() in _UNREACHABLE or _is_fenced_off(error)
+
+
+def _is_fenced_off(error: KafkaError) -> bool:
+    """Whether a controller has no broker for a topic just now, as after all of them were silent.
+
+    Its code is the one of a replication that there are too few brokers for; only its words tell.
+    """
+    return error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "fenced" in error.str()
 
 
 def is_fenced(error: KafkaError) -> bool:

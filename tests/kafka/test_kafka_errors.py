@@ -24,8 +24,8 @@ from orchestrator.kafka.errors import (
 )
 
 
-def error(code, *, fatal=False, retriable=False, abort=False):
-    return KafkaError(code, "words", fatal, retriable, abort)
+def error(code, words="words", *, fatal=False, retriable=False, abort=False):
+    return KafkaError(code, words, fatal, retriable, abort)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,20 @@ def test_each_error_means_one_thing_to_do(found, kind):
 )
 def test_what_passes_while_leaders_move_is_no_wrong_setting(code, passes):
     assert is_unreachable(error(code)) is passes
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ("All brokers are currently fenced, or have all their log directories cordoned.", True),
+        (
+            "The target replication factor of 3 cannot be reached because only 1 are registered",
+            False,
+        ),
+    ],
+)
+def test_brokers_that_are_fenced_off_come_back_but_those_that_are_too_few_do_not(said, passes):
+    assert is_unreachable(error(KafkaError.INVALID_REPLICATION_FACTOR, said)) is passes
 
 
 @pytest.mark.parametrize(
