@@ -147,7 +147,7 @@ _timer = constructor(Timer)
 
 
 def timers(state: SagaState) -> tuple[Timer, ...]:
-    """Every timer that is armed in this state; the store's due index is derived from it."""
+    """Every timer that is armed in this state."""
     armed = [
         _timer(step.due_ms, state.saga_id, index)
         for index, step in enumerate(state.steps)
@@ -158,24 +158,35 @@ def timers(state: SagaState) -> tuple[Timer, ...]:
     return tuple(armed)
 
 
-def note_timers(
-    before: SagaState | None, after: SagaState | None, added: list[Timer], removed: list[Timer]
-) -> None:
-    """Add what the change of one saga does to the due index: a timer that stays is not touched."""
-    if before is None or after is None or len(before.steps) != len(after.steps):
-        removed.extend(() if before is None else timers(before))
-        added.extend(() if after is None else timers(after))
-        return
-    saga_id, changed = after.saga_id, []
+def reminder(state: SagaState | None) -> Timer | None:
+    """The timer that is due first; None if none is armed, or no saga there."""
+    return None if state is None else min(timers(state), default=None)
+
+
+def moved_reminder(
+    held: Timer | None, before: SagaState | None, after: SagaState | None, now_ms: int
+) -> Timer | None:
+    """Where the reminder of a saga belongs after a change, if it is `held` until then.
+
+    The due index has one reminder a saga, which may be early but never late. Most timers are
+    disarmed long before they are due, and most new ones are due later than those: so it stays where
+    it is until it comes due itself, or an earlier timer is armed, or the saga ends.
+    """
+    if (
+        held is None
+        or before is None
+        or after is None
+        or held.due_ms <= now_ms
+        or after.phase in TERMINAL
+        or len(before.steps) != len(after.steps)
+    ):
+        return reminder(after)
+    found = held
     # Most steps of a long saga are the very same: found out without a line of Python for each.
     for index in compress(count(), map(is_not, before.steps, after.steps)):
-        old_ms, new_ms = before.steps[index].due_ms, after.steps[index].due_ms
-        if old_ms != new_ms:
-            changed.append((index, old_ms, new_ms))
-    if before.due_ms != after.due_ms:
-        changed.append((SAGA_TIMER, before.due_ms, after.due_ms))
-    for index, old_ms, new_ms in changed:
-        if old_ms:
-            removed.append(_timer(old_ms, saga_id, index))
-        if new_ms:
-            added.append(_timer(new_ms, saga_id, index))
+        due_ms = after.steps[index].due_ms
+        if 0 < due_ms < found.due_ms:
+            found = _timer(due_ms, after.saga_id, index)
+    if 0 < after.due_ms < found.due_ms:
+        found = _timer(after.due_ms, after.saga_id, SAGA_TIMER)
+    return found

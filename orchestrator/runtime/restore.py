@@ -56,9 +56,9 @@ _SEEN_COUNT = 1 << 20
 
 
 class Armed:
-    """The timers that are armed in one store, as far as is known without reading it.
+    """The sagas' earliest timers in one store, as far as is known without reading it.
 
-    Of a saga that has not come by since the store was empty, that there are none; of the last ones
+    Of a saga that has not come by since the store was empty, that there is none; of the last ones
     that came by, what they left. It is brought up to date while a piece is made, so it is of no more
     use if one is not applied.
     """
@@ -113,9 +113,8 @@ def replayed(
         for key, value in latest.items()
         if key is not None and key.startswith(SNAPSHOT_KEY)
     }
-    timers = codec.snapshot_timers
     after = {
-        saga_id: () if snapshot is None else timers(saga_id, snapshot)
+        saga_id: () if snapshot is None else _reminder(codec, saga_id, snapshot)
         for saga_id, snapshot in snapshots.items()
     }
     added: list[RawTimer] = []
@@ -124,12 +123,18 @@ def replayed(
     for saga_id, before in [pair for pair in replaced if pair[1] != ()]:
         if before is None:
             snapshot = store.get(saga_id.decode("ascii"))
-            before = () if snapshot is None else timers(saga_id, snapshot)  # noqa: PLW2901
+            before = () if snapshot is None else _reminder(codec, saga_id, snapshot)  # noqa: PLW2901
         left = after.pop(saga_id)
         removed.extend([timer for timer in before if timer not in left])
         added.extend([timer for timer in left if timer not in before])
     added.extend(chain.from_iterable(after.values()))
     return Piece(entries.position, synced_at_ms, latest.get(CURSOR_KEY), snapshots, added, removed)
+
+
+def _reminder(codec: RecordCodec, saga_id: bytes, snapshot: bytes) -> tuple[RawTimer, ...]:
+    """What the due index must have of a saga: `core.state.reminder`, if there is one."""
+    found = codec.snapshot_timers(saga_id, snapshot)
+    return found if len(found) <= 1 else (min(found),)
 
 
 class Shelf:

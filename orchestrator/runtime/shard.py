@@ -7,7 +7,7 @@ are simply forgotten if Kafka does not acknowledge the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.records import Cursor
-from orchestrator.core.state import SagaState, Timer, note_timers, timers
+from orchestrator.core.state import SagaState, Timer, moved_reminder, reminder, timers
 from orchestrator.errors import CorruptStore, DecodeError, StateError
 from orchestrator.store.base import Batch, ShardStore
 
@@ -97,6 +97,8 @@ class Shard:
         self._cache_count_max = cache_count_max
         self._known: dict[str, SagaState] = {}
         """Committed states, the longest unchanged first."""
+        self._reminders: dict[str, Timer | None] = {}
+        """Of sagas in `_known`: the due index has this reminder, or an earlier one. See `due`."""
 
     def tick(self, now_ms: int) -> int:
         """Move the shard's clock to `now_ms`, never back; give what it shows."""
@@ -173,26 +175,47 @@ class Shard:
     def due(self, now_ms: int, limit: int) -> tuple[Timer, ...]:
         """At most `limit` timers to fire now, the earliest first. None that fired just before.
 
-        Raises CorruptStore.
+        The store has reminders: a saga has timers that are due only if it has a reminder that is.
+        One that came too early is moved on. Raises CorruptStore.
         """
         with self._noting_what_breaks():
             found = self.store.due(now_ms, limit + len(self.postponed))
-        if not found:
-            return ()
-        ready = (timer for timer in found if self.postponed.get(timer, 0) <= now_ms)
-        return tuple(timer for timer in ready if self._is_armed(timer))[:limit]
+            ready = self._ready(found, now_ms) if found else ()
+        return ready[:limit]
+
+    def _ready(self, reminders: Sequence[Timer], now_ms: int) -> tuple[Timer, ...]:
+        ready: set[Timer] = set()
+        early: dict[Timer, Timer | None] = {}
+        for one in reminders:
+            state, _ = self.look_up(one.saga_id)
+            due = [] if state is None else [t for t in timers(state) if t.due_ms <= now_ms]
+            ready.update(due)
+            # What is not committed yet moves its reminder when it is.
+            if self.is_changing(one.saga_id):
+                continue
+            if one not in due:
+                early[one] = reminder(state)
+            elif state is not None:
+                self._known.setdefault(one.saga_id, state)  # to fire it needs the state again
+        if early:
+            self._move(early)
+        return tuple(sorted(t for t in ready if self.postponed.get(t, 0) <= now_ms))
+
+    def _move(self, reminders: Mapping[Timer, Timer | None]) -> None:
+        """Let other reminders, or none, stand where these did."""
+        store, added = self.store, tuple(filter(None, reminders.values()))
+        position, synced_at_ms = store.position(), store.synced_at_ms()
+        store.apply(
+            Batch(position, synced_at_ms, timers_added=added, timers_removed=tuple(reminders))
+        )
+        for one, moved in reminders.items():
+            if one.saga_id in self._reminders:
+                self._reminders[one.saga_id] = moved
 
     def next_due_ms(self) -> int | None:
-        """When the earliest timer is due, None if none is armed. Raises CorruptStore."""
+        """When to ask for timers again, None if there are none. Raises CorruptStore."""
         with self._noting_what_breaks():
             return self.store.next_due_ms()
-
-    def _is_armed(self, timer: Timer) -> bool:
-        """Whether what is not committed yet leaves this timer of the index armed."""
-        change = self.overlay.get(timer.saga_id) or self._sealed.get(timer.saga_id)
-        if change is None:
-            return True
-        return change.state is not None and timer in timers(change.state)
 
     def postpone(self, timer: Timer, until_ms: int) -> None:
         """Let a timer that cannot be fired rest. Bounded: beyond, the longest resting are tried."""
@@ -229,30 +252,48 @@ class Shard:
         Raises CorruptStore: then it is in the changelog alone.
         """
         overlay = self._sealed
-        added: list[Timer] = []
-        removed: list[Timer] = []
-        for change in overlay.values():
-            note_timers(change.before, change.state, added, removed)
+        moved, added, removed = self._moved_reminders(now_ms)
         puts = {saga_id: c.snapshot for saga_id, c in overlay.items() if c.snapshot is not None}
         deletes = tuple(saga_id for saga_id, c in overlay.items() if c.snapshot is None)
         with self._noting_what_breaks():
-            self.store.apply(
-                Batch(position, now_ms, encoded, puts, deletes, tuple(added), tuple(removed))
-            )
+            self.store.apply(Batch(position, now_ms, encoded, puts, deletes, added, removed))
+        self._reminders.update(moved)
         self._remember()
         self.cursor = cursor
         self.positions.update(self._sealed_moved)
         self.announced = True
         self._sealed, self._sealed_moved = {}, {}
 
+    def _moved_reminders(
+        self, now_ms: int
+    ) -> tuple[dict[str, Timer | None], tuple[Timer, ...], tuple[Timer, ...]]:
+        """What the sealed transaction does to reminders: by saga, and to the due index."""
+        held_by = self._reminders.get
+        moved: dict[str, Timer | None] = {}
+        added: list[Timer] = []
+        removed: list[Timer] = []
+        for saga_id, (after, before, *_) in self._sealed.items():
+            # Of a saga that was out of memory nothing better is known: there it was put last.
+            held = held_by(saga_id) or reminder(before)
+            found = moved[saga_id] = moved_reminder(held, before, after, now_ms)
+            if found != held:
+                if held is not None:
+                    removed.append(held)
+                if found is not None:
+                    added.append(found)
+        return moved, tuple(added), tuple(removed)
+
     def _remember(self) -> None:
-        known = self._known
+        known, forget = self._known, self._reminders.pop
         for saga_id, change in self._sealed.items():
             known.pop(saga_id, None)
             if change.state is not None:
                 known[saga_id] = change.state
+            else:
+                forget(saga_id, None)
         for saga_id in list(islice(known, max(0, len(known) - self._cache_count_max))):
             del known[saga_id]
+            forget(saga_id, None)
 
     def note_synced(self, now_ms: int) -> None:
         """Let the store say that it holds all that is committed. Raises CorruptStore."""
@@ -264,6 +305,7 @@ class Shard:
         """Forget what memory holds; the store speaks from now on."""
         self.forget_overlay()
         self._known.clear()
+        self._reminders.clear()
         self.postponed.clear()
         self.backlog = {}
         self.announced = False

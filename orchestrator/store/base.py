@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from orchestrator.core.state import RawTimer, Timer
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Of keys and families. A store of another layout is set aside and rebuilt from the changelog."""
 
 

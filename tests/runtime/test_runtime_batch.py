@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Cursor, Reply
 from orchestrator.codec.refusals import REFUSALS
 from orchestrator.codec.wire import RecordCodec
-from orchestrator.core.commands import CancelSaga, ResolveStep, RetrySaga, StartSaga
+from orchestrator.core.commands import ResolveStep, RetrySaga, StartSaga
 from orchestrator.core.events import SagaEnded
 from orchestrator.core.state import Phase, timers
 from orchestrator.errors import CorruptStore, DiskFailed, Retriable
@@ -490,23 +489,6 @@ def test_a_timer_that_fired_in_the_transaction_under_way_is_not_due_again():
     assert due not in bench.shard.due(NOW_MS + 5_000, 10)
     bench.acknowledge()
     assert due not in bench.shard.due(NOW_MS + 5_000, 10)
-
-
-def test_only_timers_that_change_are_written():
-    bench = Bench()
-    bench.start()
-    bench.settle()
-    before = armed(bench)
-    written = []
-    apply = bench.store.apply
-    bench.shard.store = SimpleNamespace(apply=lambda batch: (written.append(batch), apply(batch)))
-    bench.put(TOPICS.commands, b"s-1", CODEC.encode_command(CancelSaga("s-1", "ann", "why")))
-    after, _ = bench.shard.look_up("s-1")
-    bench.settle()
-    (batch,) = written
-    assert set(batch.timers_removed) == before - set(timers(after))
-    assert set(batch.timers_added) == set(timers(after)) - before
-    assert armed(bench) == set(timers(after))
 
 
 def test_a_resting_timer_stays_in_the_index_while_its_saga_goes_on():

@@ -22,6 +22,7 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Reply, StepCommand
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import ReplyOutcome, StartSaga
+from orchestrator.core.state import timers
 from orchestrator.errors import Unreachable
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import Position, TopicPartition, TopicSpec
@@ -316,6 +317,7 @@ class Installation:
             for partition in range(self.partitions) if shards is None else shards:
                 store = stores.open(partition)
                 found.update(store.items())
+                assert late_timers(store) == []
                 store.close()
             stores.close()
         return found
@@ -345,6 +347,16 @@ class Installation:
         problems = checkers.check_all(history)
         assert problems == [], "\n".join(map(str, problems[:20]))
         return history
+
+
+def late_timers(store):
+    """Armed timers that the due index of a store would wake nobody for."""
+    codec, first_ms = RecordCodec(), {}
+    for one in store.due(1 << 62, 1_000_000):
+        first_ms.setdefault(one.saga_id, one.due_ms)
+    states = (codec.decode_snapshot(snapshot) for _, snapshot in store.items())
+    armed = (timer for state in states for timer in timers(state))
+    return [one for one in armed if first_ms.get(one.saga_id, one.due_ms + 1) > one.due_ms]
 
 
 class Participants(threading.Thread):
