@@ -118,11 +118,13 @@ def step_command(command: StepCommand) -> StepCommand:
 
 def reply(answer: Reply) -> Reply:
     """Check a reply: its saga must agree with its effect id."""
-    if effect(answer.effect).saga_id != answer.saga:
+    found = parse_effect_id(answer.effect) or effect(answer.effect)
+    if found[0] != answer.saga:
         raise refuse(
             "bad_id", f"the effect {answer.effect!r} is not of the saga {answer.saga!r:.160}"
         )
-    _one_of("outcome", answer.outcome, OUTCOMES)
+    if answer.outcome not in OUTCOMES:
+        _one_of("outcome", answer.outcome, OUTCOMES)
     return answer
 
 

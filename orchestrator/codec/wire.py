@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -125,13 +126,41 @@ class RecordCodec:
         commands = {form[kind.__name__]: check for kind, check in _COMMAND_CHECKS.items()}
         starts = form["StartSaga"]
         self._commands = quick_decoder(starts, commands[starts], Decoder(commands, writers))
-        self._step_commands = decoder("StepCommand", checks.step_command)
-        self._replies = decoder("Reply", checks.reply)
-        self._transitions = decoder("Transition", checks.transition)
-        self._snapshots = decoder("Snapshot", checks.snapshot)
-        self._cursors = decoder("Cursor", checks.cursor)
-        self._outcomes = decoder("Outcome", checks.outcome)
-        self._dead_letters = decoder("DeadLetter", checks.dead_letter)
+        # Attributes, not methods around them: they are called for each record.
+        self.encode_transition: Callable[[Transition], bytes] = form["Transition"].encode
+        """Encode a transition for the events topic."""
+        self.decode_transition: Callable[[bytes], Transition] = decoder(
+            "Transition", checks.transition
+        )
+        """Decode a transition."""
+        self.encode_snapshot: Callable[[SagaState], bytes] = form["Snapshot"].encode
+        """Encode a state for changelog and store. Equal states give equal bytes."""
+        self.decode_snapshot: Callable[[bytes], SagaState] = decoder("Snapshot", checks.snapshot)
+        """Decode a state."""
+        self.encode_step_command: Callable[[StepCommand], bytes] = form["StepCommand"].encode
+        """Encode a step command for a participant."""
+        self.decode_step_command: Callable[[bytes], StepCommand] = decoder(
+            "StepCommand", checks.step_command
+        )
+        """Decode a step command. Its effect id agrees with its other fields."""
+        self.encode_reply: Callable[[Reply], bytes] = form["Reply"].encode
+        """Encode a reply for the step command's reply topic."""
+        self.decode_reply: Callable[[bytes], Reply] = decoder("Reply", checks.reply)
+        """Decode a reply. Its effect id can be parsed and agrees with its saga."""
+        self.encode_cursor: Callable[[Cursor], bytes] = form["Cursor"].encode
+        """Encode a cursor for changelog and store."""
+        self.decode_cursor: Callable[[bytes], Cursor] = decoder("Cursor", checks.cursor)
+        """Decode a cursor. Its inputs are sorted by topic."""
+        self.encode_outcome: Callable[[Outcome], bytes] = form["Outcome"].encode
+        """Encode an outcome for the outcomes topic."""
+        self.decode_outcome: Callable[[bytes], Outcome] = decoder("Outcome", checks.outcome)
+        """Decode an outcome."""
+        self.encode_dead_letter: Callable[[DeadLetter], bytes] = form["DeadLetter"].encode
+        """Encode a dead letter for the dead-letters topic."""
+        self.decode_dead_letter: Callable[[bytes], DeadLetter] = decoder(
+            "DeadLetter", checks.dead_letter
+        )
+        """Decode a dead letter."""
 
     def encode_command(self, command: StartSaga | OperatorCommand) -> bytes:
         """Encode a command for the commands topic."""
@@ -147,67 +176,4 @@ class RecordCodec:
             command = commands_json.decode(data)
             return cast("StartSaga", _COMMAND_CHECKS[type(command)](command))
         found: StartSaga = self._commands(data)
-        return found
-
-    def encode_step_command(self, command: StepCommand) -> bytes:
-        """Encode a step command for a participant."""
-        return self._form["StepCommand"].encode(command)
-
-    def decode_step_command(self, data: bytes) -> StepCommand:
-        """Decode a step command. Its effect id agrees with its other fields."""
-        found: StepCommand = self._step_commands(data)
-        return found
-
-    def encode_reply(self, reply: Reply) -> bytes:
-        """Encode a reply for the step command's reply topic."""
-        return self._form["Reply"].encode(reply)
-
-    def decode_reply(self, data: bytes) -> Reply:
-        """Decode a reply. Its effect id can be parsed and agrees with its saga."""
-        found: Reply = self._replies(data)
-        return found
-
-    def encode_transition(self, transition: Transition) -> bytes:
-        """Encode a transition for the events topic."""
-        return self._form["Transition"].encode(transition)
-
-    def decode_transition(self, data: bytes) -> Transition:
-        """Decode a transition."""
-        found: Transition = self._transitions(data)
-        return found
-
-    def encode_snapshot(self, state: SagaState) -> bytes:
-        """Encode a state for changelog and store. Equal states give equal bytes."""
-        return self._form["Snapshot"].encode(state)
-
-    def decode_snapshot(self, data: bytes) -> SagaState:
-        """Decode a state."""
-        found: SagaState = self._snapshots(data)
-        return found
-
-    def encode_cursor(self, cursor: Cursor) -> bytes:
-        """Encode a cursor for changelog and store."""
-        return self._form["Cursor"].encode(cursor)
-
-    def decode_cursor(self, data: bytes) -> Cursor:
-        """Decode a cursor. Its inputs are sorted by topic."""
-        found: Cursor = self._cursors(data)
-        return found
-
-    def encode_outcome(self, outcome: Outcome) -> bytes:
-        """Encode an outcome for the outcomes topic."""
-        return self._form["Outcome"].encode(outcome)
-
-    def decode_outcome(self, data: bytes) -> Outcome:
-        """Decode an outcome."""
-        found: Outcome = self._outcomes(data)
-        return found
-
-    def encode_dead_letter(self, letter: DeadLetter) -> bytes:
-        """Encode a dead letter for the dead-letters topic."""
-        return self._form["DeadLetter"].encode(letter)
-
-    def decode_dead_letter(self, data: bytes) -> DeadLetter:
-        """Decode a dead letter."""
-        found: DeadLetter = self._dead_letters(data)
         return found

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import chain, compress
+from typing import NamedTuple, cast
 
 from orchestrator.codec.envelope import Envelope, Origin, Record
 from orchestrator.codec.keys import REROUTED
@@ -32,7 +33,7 @@ from orchestrator.runtime.catalog import Catalog
 from orchestrator.runtime.deciding import NOT_ARMED, Decided, Decider
 from orchestrator.runtime.quarantine import Refusal, dead_letter
 from orchestrator.runtime.reading import Read, Reader, Reroute, Understood
-from orchestrator.runtime.shard import Shard
+from orchestrator.runtime.shard import Change, Shard
 from orchestrator.runtime.stages import Stages
 from orchestrator.runtime.writing import Writer, Written
 from orchestrator.topics import Topics
@@ -186,23 +187,24 @@ class Interpreter:
         outbox.lap("decide")
         fit = [one for one in decided if isinstance(one, Decided)]
         written = self._writer.write(shard.partition, fit, shard.overlay)
-        spoilt = {
-            one.transition.saga
-            for one, found in zip(fit, written, strict=True)
-            if isinstance(found, Refusal)
-        }
-        results: list[Refusal | Reroute | None] = []
-        rest = iter(written)
-        for read, one in zip(inputs, decided, strict=True):
-            found = next(rest) if isinstance(one, Decided) else one
-            if spoilt and len(inputs) > 1 and isinstance(read, Read) and _saga(read) in spoilt:
-                # What came after it was decided on a state that will never be: each again, alone.
-                results += self._add(outbox, shard, (read,))
-            elif isinstance(found, Written):
-                _apply(outbox, shard, found)
-                results.append(None)
-            else:
-                results.append(found)
+        refused = written.refusals()
+        if not refused:
+            _apply(outbox, shard, fit, written)
+            results: list[Refusal | Reroute | None] = [
+                None if isinstance(one, Decided) else one for one in decided
+            ]
+        elif len(inputs) == 1:
+            results = [refused[0]]
+        else:
+            spoilt = {fit[place].transition.saga for place in refused}
+            _apply(outbox, shard, *_without(spoilt, fit, written))
+            results = []
+            for read, one in zip(inputs, decided, strict=True):
+                if isinstance(read, Read) and _saga(read) in spoilt:
+                    # What came after it was decided on a state that will never be: each again, alone.
+                    results += self._add(outbox, shard, (read,))
+                else:
+                    results.append(None if isinstance(one, Decided) else one)
         outbox.lap("encode")
         return results
 
@@ -248,21 +250,40 @@ def _saga(read: Read) -> str:
     return read.command.saga_id
 
 
-def _apply(outbox: Outbox, shard: Shard, written: Written) -> None:
-    (transition, *_), record, caused, change = written
-    last = shard.overlay.get(transition[0])
-    shard.overlay[transition[0]] = change
-    bytes_count = len(record[3] or b"") + change[3]
-    for one in caused:
-        bytes_count += len(one[3] or b"")
-    outbox.bytes_count += bytes_count if last is None else bytes_count - last[3]
-    outbox.records.append(record)
-    outbox.records += caused
-    outbox.transitions_count += 1
-    types = list(map(type, transition[5]))
+def _without(
+    sagas: set[str], decided: list[Decided], written: Written
+) -> tuple[list[Decided], Written]:
+    """What was decided and written, but for some sagas."""
+    kept = [one.transition.saga not in sagas for one in decided]
+    transitions, caused, changes = written
+    left = Written(
+        list(compress(transitions, kept)),
+        list(compress(caused, kept)),
+        list(compress(changes, kept)),
+    )
+    return list(compress(decided, kept)), left
+
+
+def _apply(outbox: Outbox, shard: Shard, decided: list[Decided], written: Written) -> None:
+    """Add what was written, of which nothing is a refusal."""
+    records = cast("list[Record]", [*written.transitions, *chain.from_iterable(written.caused)])
+    outbox.records += records
+    bytes_count = sum([len(value or b"") for _, _, _, value, _ in records])
+    overlay = shard.overlay
+    transitions = [one[0] for one in decided]
+    for (saga_id, *_), change in zip(
+        transitions, cast("list[Change]", written.changes), strict=True
+    ):
+        last = overlay.get(saga_id)
+        bytes_count += change[3] if last is None else change[3] - last[3]
+        overlay[saga_id] = change
+    outbox.bytes_count += bytes_count
+    outbox.transitions_count += len(transitions)
+    types = list(map(type, chain.from_iterable([transition[5] for transition in transitions])))
     outbox.event_types += types
     if not _QUIET.issuperset(types):
-        _note_alerts(outbox, shard, transition)
+        for transition in transitions:
+            _note_alerts(outbox, shard, transition)
 
 
 def _note_alerts(outbox: Outbox, shard: Shard, transition: Transition) -> None:

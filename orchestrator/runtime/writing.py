@@ -20,16 +20,24 @@ from orchestrator.topics import Topics
 
 
 class Written(NamedTuple):
-    """What one input adds to a transaction."""
+    """What inputs add to a transaction: in each column an entry for each."""
 
-    decided: Decided
-    transition: Record
-    caused: Sequence[Record]
-    change: Change
+    transitions: list[Record | Refusal]
+    caused: list[Sequence[Record] | Refusal]
+    changes: list[Change | Refusal]
+
+    def refusals(self) -> dict[int, Refusal]:
+        """Why those that must not be added must not, by their place."""
+        found: dict[int, Refusal] = {}
+        for column in self:
+            if Refusal in set(map(type, column)):
+                for place, entry in enumerate(column):
+                    if isinstance(entry, Refusal):
+                        found.setdefault(place, entry)
+        return found
 
 
-_step_command, _written = constructor(StepCommand), constructor(Written)
-_change = constructor(Change)
+_step_command, _change = constructor(StepCommand), constructor(Change)
 
 
 class Writer:
@@ -63,7 +71,7 @@ class Writer:
 
     def write(
         self, shard: int, decided: Sequence[Decided], overlay: Mapping[str, Change]
-    ) -> list[Written | Refusal]:
+    ) -> Written:
         """Encode what inputs of a shard do: first all transitions, then all snapshots, then the rest.
 
         `overlay` is what the open transaction does already.
@@ -72,7 +80,7 @@ class Writer:
         pairs = zip(decided, transitions, strict=True)
         changes = each(partial(self._change, overlay, {}), pairs)
         caused = each(partial(self._caused, shard), decided)
-        return list(map(_together, decided, transitions, caused, changes))
+        return Written(transitions, caused, changes)
 
     def _transition(self, shard: int, decided: Decided) -> Record | Refusal:
         transition = decided[0]
@@ -172,18 +180,3 @@ class Writer:
 def _too_large(value: bytes, bytes_max: int) -> Refusal:
     text = f"would write a record of {len(value)} bytes; the limit is {bytes_max}"
     return Refusal("too_large_effect", text)
-
-
-def _together(
-    decided: Decided,
-    transition: Record | Refusal,
-    caused: Sequence[Record] | Refusal,
-    change: Change | Refusal,
-) -> Written | Refusal:
-    if isinstance(transition, Refusal):
-        return transition
-    if isinstance(caused, Refusal):
-        return caused
-    if isinstance(change, Refusal):
-        return change
-    return _written(decided, transition, caused, change)

@@ -304,13 +304,14 @@ def test_a_step_command_that_no_participant_would_take_begins_no_saga():
 
 
 def test_a_bug_of_ours_poisons_one_input_only():
-    class Broken(RecordCodec):
-        def encode_transition(self, transition):
-            if transition.saga == "s-2":
-                raise ZeroDivisionError("ours")
-            return super().encode_transition(transition)
+    def encode(transition):
+        if transition.saga == "s-2":
+            raise ZeroDivisionError("ours")
+        return CODEC.encode_transition(transition)
 
-    bench = Bench(codec=Broken())
+    broken = RecordCodec()
+    broken.encode_transition = encode
+    bench = Bench(codec=broken)
     for saga_id in ("s-1", "s-2", "s-3"):
         bench.start(saga_id)
 
@@ -519,11 +520,14 @@ def stock_up(flow: Flow, sale: Later[Sale]) -> None:
 class CountingCodec(RecordCodec):
     """Notes how often a state was encoded."""
 
-    snapshots_count = 0
+    def __init__(self):
+        super().__init__()
+        self.snapshots_count = 0
+        self._encode, self.encode_snapshot = self.encode_snapshot, self._encode_and_count
 
-    def encode_snapshot(self, state):
+    def _encode_and_count(self, state):
         self.snapshots_count += 1
-        return super().encode_snapshot(state)
+        return self._encode(state)
 
 
 def test_a_state_is_encoded_once_a_transaction_however_many_answers_change_it():

@@ -63,7 +63,7 @@ def all_of(bench):
         "records": records,
         "transitions": (outbox.transitions_count, Counter(outbox.event_types)),
         "overlay": bench.shard.overlay,
-        "snapshots": snapshots(bench.outbox, "c", CODEC),
+        "snapshots": sorted(snapshots(bench.outbox, "c", CODEC)),
         "moved": bench.shard.moved,
         "work": outbox.work,
         "dead letters": outbox.dead_letters,
