@@ -212,10 +212,15 @@ class Shard:
             if one.saga_id in self._reminders:
                 self._reminders[one.saga_id] = moved
 
-    def next_due_ms(self) -> int | None:
-        """When to ask for timers again, None if there are none. Raises CorruptStore."""
+    def next_due_ms(self, now_ms: int) -> int | None:
+        """When to ask for timers again; None if nobody knows: there are none, or one rests.
+
+        Raises CorruptStore.
+        """
         with self._noting_what_breaks():
-            return self.store.next_due_ms()
+            due_ms = self.store.next_due_ms()
+        is_resting = due_ms is not None and due_ms <= now_ms and bool(self.postponed)
+        return None if is_resting else due_ms
 
     def postpone(self, timer: Timer, until_ms: int) -> None:
         """Let a timer that cannot be fired rest. Bounded: beyond, the longest resting are tried."""

@@ -172,7 +172,7 @@ class Worker:
         wait_ms = self._settings.poll_timeout_ms
         now_ms = self._clock.now_ms()
         for shard in self._running:
-            due_ms = shard.next_due_ms()
+            due_ms = shard.next_due_ms(now_ms)
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(due_ms - now_ms, 1))
         return wait_ms / 1_000

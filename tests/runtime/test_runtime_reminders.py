@@ -136,8 +136,10 @@ def test_all_that_is_due_of_a_saga_fires_at_once():
 
 def test_a_timer_that_rests_does_not_keep_its_sagas_others():
     shard = new_shard([saga("s-1", 900, [30, 40])])
+    assert [shard.next_due_ms(now_ms) for now_ms in (29, 30)] == [30, 30]
     shard.postpone(Timer(30, "s-1", 0), 100)
     assert shard.due(30, 10) == ()
+    assert shard.next_due_ms(30) is None  # else the loop would ask again at once, for ever
     assert shard.due(40, 10) == (Timer(40, "s-1", 1),)
     change(shard, saga("s-1", 900, [30, 0]))
     settle(shard, 40)
