@@ -14,8 +14,8 @@ from orchestrator.kafka.base import Position
 from orchestrator.testing.frame_proxy import Api
 
 NEIGHBOURS_COUNT = 300
-CROWD_COUNT = 2_000
-ROUNDS_COUNT = 7
+CROWD_COUNT = 1_500
+ROUNDS_COUNT = 5
 POISON = ["b-never", "k-stuck", "w-back", "e-never", "f-ok"]
 """A step that cannot be made; one after the point of no return; a state that is too large; a question
 without an answer, asked for ever; four hundred steps at once. Those that never end are cancelled."""
