@@ -22,6 +22,8 @@ _admin: Any = confluent_kafka.admin
 
 _ASKED_AGAIN_S = 1.0
 """After how long without an answer a partition's leader may be another."""
+_ASKED_ANEW_S = 3.0
+"""After how long without an answer to what any broker could answer another one may be asked."""
 _PAUSE_S = 0.02
 """Before brokers that could not tell are asked again."""
 _NEVER_S = 3_600.0
@@ -227,10 +229,16 @@ class KafkaAdmin:
         }
 
     def _metadata(self) -> Any:
-        try:
-            return self._client.list_topics(timeout=self._timeout_s)
-        except KafkaException as error:
-            raise self._refusal(error, "asking for topics") from error
+        until_s = time.monotonic() + self._timeout_s
+        while True:
+            left_s = until_s - time.monotonic()
+            try:
+                # Any broker is asked, perhaps one that hangs; each time anew.
+                return self._client.list_topics(timeout=max(min(left_s, _ASKED_ANEW_S), 0.001))
+            except KafkaException as error:
+                if left_s > _ASKED_ANEW_S and errors.is_silence(errors.cause(error)):
+                    continue
+                raise self._refusal(error, "asking for topics") from error
 
     def _answer(self, future: Future[Any], doing: str, allowed: Collection[int] = ()) -> Any:
         """Wait for an answer; None if it was one of the errors `allowed`."""

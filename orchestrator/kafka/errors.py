@@ -129,6 +129,11 @@ def is_unreachable(error: KafkaError) -> bool:
     return error.code() in _UNREACHABLE or _is_fenced_off(error)
 
 
+def is_silence(error: KafkaError) -> bool:
+    """Whether whoever was asked did not answer in time."""
+    return bool(error.code() == KafkaError._TIMED_OUT)
+
+
 def _is_fenced_off(error: KafkaError) -> bool:
     """Whether a controller has no broker for a topic just now, as after all of them were silent.
 

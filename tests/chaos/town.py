@@ -577,5 +577,6 @@ class Town:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 20,
+                "socket.timeout.ms": 5_000,  # a leader may stand still
             }
         )
