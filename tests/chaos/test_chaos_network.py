@@ -133,6 +133,7 @@ def test_everything_ends_on_a_slow_network(city, proxy, record_property):
     worker = city.worker(proxied=True)
     rate(city)
     quick = rate(city)
+    worker.wait_logged("counters", len(worker.lines("counters")) + 1)  # of the quick ones, too
     before = worker.lines("counters")[-1]
     proxy.slow_down(delay_ms=100)
     slow = rate(city)
