@@ -30,7 +30,8 @@ class WorkerSettings:
     poll_timeout_ms: int = field(default=100, metadata={"min": 1, "max": 5_000})
     """Longest wait for a first input, in ms; bounds how late a timer fires on an idle worker."""
     cache_count_max: int = field(default=20_000, metadata={"min": 1, "max": 10_000_000})
-    """Decoded sagas kept in memory a shard. Saves a read and a decode (about 8 us) an input."""
+    """Decoded sagas in memory a shard, of those that have not ended. Saves a read and a decode (about 8 us)
+    an input."""
     record_bytes_max: int = field(default=900_000, metadata={"min": 10_000, "max": 67_108_864})
     """Largest record the worker writes, in bytes; below Kafka's default of 1,048,576 a batch."""
     restore_slice_ms: int = field(default=200, metadata={"min": 1, "max": 5_000})

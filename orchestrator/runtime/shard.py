@@ -15,7 +15,14 @@ from typing import NamedTuple, TypeAlias
 
 from orchestrator.codec.envelope import Envelope
 from orchestrator.codec.records import Cursor
-from orchestrator.core.state import SagaState, Timer, moved_reminder, reminder, timers
+from orchestrator.core.state import (
+    TERMINAL,
+    SagaState,
+    Timer,
+    moved_reminder,
+    reminder,
+    timers,
+)
 from orchestrator.errors import CorruptStore, DecodeError, StateError
 from orchestrator.store.base import Batch, ShardStore
 
@@ -96,7 +103,7 @@ class Shard:
         self._decode = decode
         self._cache_count_max = cache_count_max
         self._known: dict[str, SagaState] = {}
-        """Committed states, the longest unchanged first."""
+        """Committed states of sagas that have not ended, the longest unchanged first."""
         self._reminders: dict[str, Timer | None] = {}
         """Of sagas in `_known`: the due index has this reminder, or an earlier one. See `due`."""
 
@@ -290,10 +297,11 @@ class Shard:
 
     def _remember(self) -> None:
         known, forget = self._known, self._reminders.pop
-        for saga_id, change in self._sealed.items():
+        for saga_id, (state, *_) in self._sealed.items():
             known.pop(saga_id, None)
-            if change.state is not None:
-                known[saga_id] = change.state
+            # Hardly anybody asks for one that has ended: it would only fill the processor's caches.
+            if state is not None and state.phase not in TERMINAL:
+                known[saga_id] = state
             else:
                 forget(saga_id, None)
         for saga_id in list(islice(known, max(0, len(known) - self._cache_count_max))):

@@ -464,6 +464,7 @@ def test_what_is_on_its_way_is_what_is_decided_on():
     assert CODEC.decode_snapshot(dict(bench.store.items())["s-1"]).phase == Phase.RUNNING
     bench.settle()
     assert CODEC.decode_snapshot(dict(bench.store.items())["s-1"]).ended
+    assert bench.shard._known == {}  # hardly anybody will ask
     assert armed(bench) == set(timers(ended))
 
 
