@@ -7,6 +7,7 @@ leaves a store that is behind at most, never ahead.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -166,15 +167,15 @@ def places_first(records: Sequence[Record]) -> list[Record]:
     record, and all that it meets later in a second request when the first is answered: one round
     trip more before the commit, whenever records take longer than that to hand over.
     """
-    seen: set[tuple[str, int]] = set()
+    seen: defaultdict[str, set[int]] = defaultdict(set)
     firsts: list[Record] = []
     others: list[Record] = []
     for record in records:
-        place = record[:2]
-        if place in seen:
+        partitions = seen[record[0]]  # by topic: a pair as the key would have to be made of each
+        if record[1] in partitions:
             others.append(record)
         else:
-            seen.add(place)
+            partitions.add(record[1])
             firsts.append(record)
     return firsts + others
 
