@@ -313,6 +313,24 @@ def test_a_full_queue_is_waited_for(cluster, reader):
     assert len(values(cluster, reader, topic)) == 5_000
 
 
+def test_many_records_arrive_as_they_are_and_in_order_though_the_queue_is_full(cluster, reader):
+    topic = cluster.topic()
+    sink = cluster.sink(queue_count_max=1_000)
+    headers = [(), (("id", b"e"),), (("id", b"e"), ("traceparent", b""))]
+    given = [
+        Record(topic, 0, b"k%d" % number, b"%d" % number, headers[number % 3])
+        for number in range(3_000)
+    ]
+    sink.begin()
+    sink.send_all(given)
+    sink.commit()
+
+    pair = TopicPartition(topic, 0)
+    until = cluster.admin.end_offsets([pair])[pair]
+    found = [e for batch in reader.read(Position(topic, 0, 0), until) for e in batch]
+    assert [Record(topic, 0, e.key, e.value, e.headers) for e in found] == given
+
+
 def test_lost_is_told_when_polls_come_too_late(cluster):
     topic = cluster.topic()
     source = cluster.source(topic, poll_interval_ms_max=6_000)
