@@ -231,7 +231,7 @@ def largest_log(town):
 def test_a_worker_stands_still_while_its_disk_refuses_to_write(town):
     # The limit of a file's size makes the kernel refuse what RocksDB appends, as a broken disk would.
     worker = town.worker()
-    town.begin(30)
+    town.begin(200)  # so that a log is larger than any file that is written when a store is opened
     town.wait_ended()
     resource.prlimit(worker.popen.pid, resource.RLIMIT_FSIZE, (largest_log(town), -1))
     town.begin(30)
