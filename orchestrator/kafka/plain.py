@@ -14,6 +14,7 @@ from orchestrator.errors import OrchestratorError, Retriable
 from orchestrator.kafka import errors
 from orchestrator.kafka.ear import LOGGER
 from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.threads import yielding
 
 Acknowledged = Callable[[Record, Origin], None]
 """Called for each record that brokers have, with its place; in the order of each partition."""
@@ -110,7 +111,8 @@ class PlainProducer:
 
     def _open(self) -> Producer:
         if self._producer is None:
-            self._producer = Producer(self._config, logger=LOGGER)
+            with yielding():
+                self._producer = Producer(self._config, logger=LOGGER)
         return self._producer
 
     def _insist(

@@ -26,6 +26,7 @@ from orchestrator.kafka.base import GroupMetadata, Position, TopicPartition
 from orchestrator.kafka.bounded import Bounded
 from orchestrator.kafka.ear import LOGGER, Ear
 from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.threads import yielding
 
 _DOUBTFUL_LINES = frozenset({"FAIL", "ERROR", "REQTMOUT", "TXNERR", "PROTOERR"})
 """Facilities of log lines that tell of a lost connection or a request without an answer."""
@@ -304,7 +305,8 @@ def claim(
     while True:
         # A producer that is not needed any more is purged and let go. Its `close` would first try
         # to abort: one more request of an epoch that we want to hear no more of.
-        producer = Producer({"logger": LOGGER, **config})
+        with yielding():
+            producer = Producer({"logger": LOGGER, **config})
         try:
             _init(producer, min(time.monotonic() + trial_s, deadline_s), stop)
         except OrchestratorError as error:

@@ -26,6 +26,7 @@ from orchestrator.kafka.base import (
 from orchestrator.kafka.bounded import Bounded
 from orchestrator.kafka.ear import LOGGER, Ear
 from orchestrator.kafka.settings import KafkaSettings
+from orchestrator.kafka.threads import yielding
 
 _METADATA_PREFIX = b"CGMDv2:"
 _GENERATION = struct.Struct("<i")
@@ -207,7 +208,8 @@ class KafkaSource:
         }
 
     def _join(self) -> Consumer:
-        consumer = Consumer(self._config, logger=self._ear)
+        with yielding():
+            consumer = Consumer(self._config, logger=self._ear)
         consumer.subscribe(
             self._topics,
             on_assign=self._on_assign,

@@ -1,0 +1,70 @@
+"""The client library's threads do not interrupt the loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from kafka_kit import assigned
+
+from orchestrator.codec.envelope import Record
+from orchestrator.kafka.plain import PlainProducer
+from orchestrator.kafka.threads import yielding
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a policy of Linux")
+
+
+def policies():
+    """The scheduling policy of each thread of this process, by its id."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(task.name): os.sched_getscheduler(int(task.name)) for task in tasks}
+
+
+def test_only_the_threads_that_are_made_inside_yield():
+    before = policies()
+    with yielding():
+        producer = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    after = policies()
+    new = {policy for tid, policy in after.items() if tid not in before}
+    assert new == {os.SCHED_BATCH}
+    assert {tid: after[tid] for tid in before.keys() & after.keys()} == before
+    producer.purge()
+
+
+def test_an_error_inside_leaves_its_thread_as_it_was():
+    with pytest.raises(ZeroDivisionError), yielding():
+        raise ZeroDivisionError
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_policy_that_somebody_has_chosen_stays():
+    seen = []
+
+    def idle():
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with yielding():
+            seen.append(os.sched_getscheduler(0))
+        seen.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=idle)
+    thread.start()
+    thread.join()
+    assert seen == [os.SCHED_IDLE] * 2
+
+
+@pytest.mark.system
+def test_the_clients_of_workers_and_participants_yield(cluster):
+    topic, before = cluster.topic(), policies()
+    source, sink = cluster.source(topic), cluster.sink(0)
+    assigned(source)
+    cluster.commit(sink, topic, b"one")
+    PlainProducer(cluster.settings, "test").send([Record(topic, 0, b"k", b"two")])
+
+    new = [Path(f"/proc/self/task/{tid}/comm") for tid in policies().keys() - before.keys()]
+    theirs = [int(comm.parent.name) for comm in new if comm.read_text().startswith("rdk:")]
+    assert len(theirs) > 3 * 2  # of each client one for itself, one for the broker
+    assert {os.sched_getscheduler(tid) for tid in theirs} == {os.SCHED_BATCH}
