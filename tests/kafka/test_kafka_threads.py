@@ -56,6 +56,15 @@ def test_a_policy_that_somebody_has_chosen_stays():
     assert seen == [os.SCHED_IDLE] * 2
 
 
+def test_where_a_sandbox_forbids_it_all_is_as_it_was(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with yielding():
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 @pytest.mark.system
 def test_the_clients_of_workers_and_participants_yield(cluster):
     topic, before = cluster.topic(), policies()
