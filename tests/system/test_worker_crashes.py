@@ -166,7 +166,9 @@ def test_the_changelog_says_what_became_of_a_transaction(place, fault, error):
             place.wait_ended(10 * (wave + 1))
 
         counted = place.stop(worker)[-1]
-        assert counted["rotations_count"] == counted["transaction_failures"][error]
+        # All may have ended by a transaction that failed for us alone: then the stop comes first.
+        unanswered_count = counted["transaction_failures"][error] - counted["rotations_count"]
+        assert unanswered_count in (0, 1)
         assert set(counted["transaction_failures"]) == {error}
         place.check(participants, place.stored([0]))
 
