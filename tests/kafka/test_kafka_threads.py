@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from kafka_kit import assigned
 
 from orchestrator.codec.envelope import Record
@@ -24,15 +24,26 @@ def policies():
     return {int(task.name): os.sched_getscheduler(int(task.name)) for task in tasks}
 
 
+ALONE = """
+import os
+from confluent_kafka import Producer
+from orchestrator.kafka.threads import yielding
+
+with yielding():
+    producer = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+tids = sorted(map(int, os.listdir("/proc/self/task")))
+print(*[os.sched_getscheduler(tid) for tid in tids])
+os._exit(0)
+"""
+
+
 def test_only_the_threads_that_are_made_inside_yield():
-    before = policies()
-    with yielding():
-        producer = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
-    after = policies()
-    new = {policy for tid, policy in after.items() if tid not in before}
-    assert new == {os.SCHED_BATCH}
-    assert {tid: after[tid] for tid in before.keys() & after.keys()} == before
-    producer.purge()
+    # In a process of its own: other threads come and go in this one.
+    command = [sys.executable, "-c", ALONE]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    ours, *theirs = map(int, answer.stdout.split())
+    assert ours == os.SCHED_OTHER
+    assert set(theirs) == {os.SCHED_BATCH}
 
 
 def test_an_error_inside_leaves_its_thread_as_it_was():
@@ -75,5 +86,6 @@ def test_the_clients_of_workers_and_participants_yield(cluster):
 
     new = [Path(f"/proc/self/task/{tid}/comm") for tid in policies().keys() - before.keys()]
     theirs = [int(comm.parent.name) for comm in new if comm.read_text().startswith("rdk:")]
-    assert len(theirs) > 3 * 2  # of each client one for itself, one for the broker
-    assert {os.sched_getscheduler(tid) for tid in theirs} == {os.SCHED_BATCH}
+    # Others' clients, which need not yield, may begin a connection just then.
+    yielding_count = sum(os.sched_getscheduler(tid) == os.SCHED_BATCH for tid in theirs)
+    assert yielding_count > 3 * 2  # three of each of a worker's two clients, and some more
