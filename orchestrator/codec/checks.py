@@ -118,13 +118,11 @@ def step_command(command: StepCommand) -> StepCommand:
 
 def reply(answer: Reply) -> Reply:
     """Check a reply: its saga must agree with its effect id."""
-    found = parse_effect_id(answer.effect) or effect(answer.effect)
-    if found[0] != answer.saga:
+    if effect(answer.effect).saga_id != answer.saga:
         raise refuse(
             "bad_id", f"the effect {answer.effect!r} is not of the saga {answer.saga!r:.160}"
         )
-    if answer.outcome not in OUTCOMES:
-        _one_of("outcome", answer.outcome, OUTCOMES)
+    _one_of("outcome", answer.outcome, OUTCOMES)
     return answer
 
 

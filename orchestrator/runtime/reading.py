@@ -102,7 +102,7 @@ class Reader:
         return _read(command, _cause("start", envelope.origin, ""), known, traceparent(envelope))
 
     def _reply(self, envelope: Envelope, participant: str) -> Understood:
-        origin, key, value, headers, _ = envelope
+        origin, key, value, _, _ = envelope
         effect_id, saga_id, outcome, text, payload = self._codec.decode_reply(value or b"")
         effect = parse_effect_id(effect_id)
         if effect is None:
@@ -114,7 +114,7 @@ class Reader:
             saga_id, step_id, direction, attempt, _OUTCOMES[outcome], payload, text, participant
         )
         cause = _cause("reply", origin, participant)
-        return _read(command, cause, None, traceparent(envelope) if headers else None)
+        return _read(command, cause, None, traceparent(envelope))
 
 
 def with_result(command: Command, state: SagaState | None, known: Known | None) -> Command:

@@ -114,16 +114,14 @@ def replayed(
         if key is not None and key.startswith(SNAPSHOT_KEY)
     }
     after = {
-        saga_id: () if snapshot is None else _reminder(codec, saga_id, snapshot)
-        for saga_id, snapshot in snapshots.items()
+        saga_id: _reminder(codec, saga_id, snapshot) for saga_id, snapshot in snapshots.items()
     }
     added: list[RawTimer] = []
     removed: list[RawTimer] = []
     replaced = zip(after, armed.replace(after), strict=True)
     for saga_id, before in [pair for pair in replaced if pair[1] != ()]:
         if before is None:
-            snapshot = store.get(saga_id.decode("ascii"))
-            before = () if snapshot is None else _reminder(codec, saga_id, snapshot)  # noqa: PLW2901
+            before = _reminder(codec, saga_id, store.get(saga_id.decode("ascii")))  # noqa: PLW2901
         left = after.pop(saga_id)
         removed.extend([timer for timer in before if timer not in left])
         added.extend([timer for timer in left if timer not in before])
@@ -131,9 +129,9 @@ def replayed(
     return Piece(entries.position, synced_at_ms, latest.get(CURSOR_KEY), snapshots, added, removed)
 
 
-def _reminder(codec: RecordCodec, saga_id: bytes, snapshot: bytes) -> tuple[RawTimer, ...]:
+def _reminder(codec: RecordCodec, saga_id: bytes, snapshot: bytes | None) -> tuple[RawTimer, ...]:
     """What the due index must have of a saga: `core.state.reminder`, if there is one."""
-    found = codec.snapshot_timers(saga_id, snapshot)
+    found = () if snapshot is None else codec.snapshot_timers(saga_id, snapshot)
     return found if len(found) <= 1 else (min(found),)
 
 

@@ -77,9 +77,8 @@ def _limit(patience_s: float) -> int:
 def _cut_short(ear: int, patience_s: float) -> None:
     while os.read(ear, 1)[0] not in _ASKING:
         pass  # another signal that somebody has a handler for
-    _end_by_kernel(
-        patience_s
-    )  # should the main thread run no handler now, and then come to its end
+    # Should the main thread run no handler now, and then come to its end.
+    _end_by_kernel(patience_s)
     time.sleep(patience_s)
     get().warning("stop_cut_short", seconds=patience_s)
     faulthandler.dump_traceback()

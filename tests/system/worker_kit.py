@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer
+from contract.due_index import late_timers
 
 from orchestrator import modules
 from orchestrator.codec.envelope import Origin
@@ -22,7 +23,6 @@ from orchestrator.codec.payloads import AvroPayloads
 from orchestrator.codec.records import Reply, StepCommand
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.core.commands import ReplyOutcome, StartSaga
-from orchestrator.core.state import timers
 from orchestrator.errors import Unreachable
 from orchestrator.kafka.admin import KafkaAdmin
 from orchestrator.kafka.base import Position, TopicPartition, TopicSpec
@@ -347,16 +347,6 @@ class Installation:
         problems = checkers.check_all(history)
         assert problems == [], "\n".join(map(str, problems[:20]))
         return history
-
-
-def late_timers(store):
-    """Armed timers that the due index of a store would wake nobody for."""
-    codec, first_ms = RecordCodec(), {}
-    for one in store.due(1 << 62, 1_000_000):
-        first_ms.setdefault(one.saga_id, one.due_ms)
-    states = (codec.decode_snapshot(snapshot) for _, snapshot in store.items())
-    armed = (timer for state in states for timer in timers(state))
-    return [one for one in armed if first_ms.get(one.saga_id, one.due_ms + 1) > one.due_ms]
 
 
 class Participants(threading.Thread):
