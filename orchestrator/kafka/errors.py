@@ -65,6 +65,8 @@ _UNREACHABLE = _MOVING | {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TIMED_OUT,
     KafkaError._RESOLVE,
+    # The coordinator that was asked has gone, and the library has forgotten it.
+    KafkaError._DESTROY_BROKER,
     KafkaError.NETWORK_EXCEPTION,
     # A broker answers, but not yet the one that could: leaders and coordinators move.
     KafkaError.REQUEST_TIMED_OUT,

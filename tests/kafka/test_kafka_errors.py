@@ -69,6 +69,7 @@ def test_each_error_means_one_thing_to_do(found, kind):
         (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, True),
         (KafkaError.OFFSET_NOT_AVAILABLE, True),  # of a leader that has just been elected
         (KafkaError.FENCED_LEADER_EPOCH, True),
+        (KafkaError._DESTROY_BROKER, True),  # of a coordinator that went away while it was asked
         (KafkaError._NOENT, False),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, False),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
