@@ -30,7 +30,12 @@ _NEVER_S = 3_600.0
 """The longest that the library may be told to wait. It gives up no question to a coordinator before
 we do: one that it has given up aborts the process as soon as that coordinator is back (an assertion in
 `rd_kafka_enq_once_del_source_return`, librdkafka #4605). We let the client go, and the question with it."""
-_LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
+_LEADERLESS = errors.STALE | {
+    KafkaError._TIMED_OUT,  # noqa: SLF001
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._DESTROY_BROKER,  # noqa: SLF001
+}
+_NO_GROUP = frozenset({KafkaError.GROUP_ID_NOT_FOUND})
 _REFUSALS = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
 
@@ -182,7 +187,7 @@ class KafkaAdmin:
     def members(self, group: str) -> tuple[GroupMember, ...]:
         """Who is in the group now; empty if there is no such group."""
         futures = self._client.describe_consumer_groups([group], request_timeout=_NEVER_S)
-        described = self._coordinator_answer(futures[group], f"describing group {group}")
+        described = self._answer(futures[group], f"describing group {group}", _NO_GROUP)
         if described is None:
             return ()
         return tuple(
@@ -210,7 +215,7 @@ class KafkaAdmin:
         (future,) = self._client.list_consumer_group_offsets(
             [asked], request_timeout=_NEVER_S
         ).values()
-        answer = self._coordinator_answer(future, f"reading the positions of group {group}")
+        answer = self._answer(future, f"reading the positions of group {group}", _NO_GROUP)
         return {
             TopicPartition(entry.topic, entry.partition): entry
             for entry in ([] if answer is None else answer.topic_partitions)
@@ -241,25 +246,24 @@ class KafkaAdmin:
                 raise self._refusal(error, "asking for topics") from error
 
     def _answer(self, future: Future[Any], doing: str, allowed: Collection[int] = ()) -> Any:
-        """Wait for an answer; None if it was one of the errors `allowed`."""
+        """Wait for an answer; None if it was one of the errors `allowed`.
+
+        Whoever got none asks through another client the next time.
+        """
         try:
             return future.result(self._timeout_s + 1)
         except KafkaException as error:
             if errors.cause(error).code() in allowed:
                 return None
-            raise self._refusal(error, doing) from error
+            refusal = self._refusal(error, doing)
+            if isinstance(refusal, Unreachable):
+                self._client = self._connected()
+            raise refusal from error
         except TimeoutError as error:
+            self._client = self._connected()  # see _NEVER_S
             raise Unreachable(
                 f"{doing}: {self._settings.bootstrap_servers} does not answer"
             ) from error
-
-    def _coordinator_answer(self, future: Future[Any], doing: str) -> Any:
-        """Wait for an answer about a group; None if there is no such group."""
-        try:
-            return self._answer(future, doing, allowed=(KafkaError.GROUP_ID_NOT_FOUND,))
-        except Unreachable:
-            self._client = self._connected()  # see _NEVER_S
-            raise
 
     def _refusal(self, error: KafkaException, doing: str) -> ConfigurationError:
         inner = errors.cause(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -65,7 +66,8 @@ def is_well(cluster):
     """Whether the broker can make a topic, and so knows its controller."""
     try:
         return cluster.topic("after")
-    except Unreachable:
+    except Unreachable as error:
+        logging.getLogger(__name__).warning("not yet: %s", error)  # if it stays so, this says why
         return False
 
 

@@ -61,7 +61,6 @@ class Service:
         await_(lambda: len(self.admin.topics(names)) == len(names))
         self.producer = PlainProducer(self.kafka, "test")
         self.children = []
-        self.waiting = []
 
     def start(self, ordinal=0):
         arguments = [self.servers, self.topics.prefix, str(self.directory), self.kind]
@@ -118,12 +117,6 @@ class Service:
 
     def send(self, *records):
         self.producer.send(records)
-
-    def send_later(self, record):
-        self.waiting.append(record)
-
-    def send_all(self):
-        self.producer.send(self.waiting)
 
     def replies_count(self):
         pairs = [TopicPartition(self.replies, number) for number in range(PARTITIONS)]
@@ -224,22 +217,28 @@ def test_killed_again_and_again_every_effect_is_applied_once(service):
     rng = random.Random(7)
     sagas = [f"s{number:04}" for number in range(1_200)]
     undone = sagas[::3]
+    commands, wanted = [], []
     for saga in sagas:
-        service.send_later(service.record(ReserveSeat("LH1"), saga))
-        service.send_later(service.record(ReserveSeat("LH1"), saga, attempt=2))
+        commands.append(service.record(ReserveSeat("LH1"), saga))
+        commands.append(service.record(ReserveSeat("LH1"), saga, attempt=2))
+        wanted += [f"{saga}/seat/do/1", f"{saga}/seat/do/2"]
         if saga in undone:
-            service.send_later(service.record(CancelSeat("LH1"), saga, "undo"))
-    service.send_all()
-    for _ in range(6):
+            commands.append(service.record(CancelSeat("LH1"), saga, "undo"))
+            wanted.append(f"{saga}/seat/undo/1")
+    portion, kills_count, interrupted_count = len(commands) // 7, 6, 0
+    for number in range(1, kills_count + 1):
+        service.send(*commands[(number - 1) * portion : number * portion])
         child, seen = service.start(), service.replies_count()
         await_(lambda seen=seen: service.replies_count() > seen)
         time.sleep(rng.uniform(0, 0.03))  # at some other place of the loop each time
         service.kill(child)
+        answered = {reply.effect for reply in service.answers()}
+        interrupted_count += len(answered) < number * portion
+    assert interrupted_count > 0, "the kills came too late to matter"
+    service.send(*commands[kills_count * portion :])
     child = service.start()
-    wanted = [f"{saga}/seat/do/{n}" for saga in sagas for n in (1, 2)]
-    wanted += [f"{saga}/seat/undo/1" for saga in undone]
     answers = service.await_answers(wanted)
-    assert service.stop(child)["ran"] > 0, "the kills came too late to matter"
+    service.stop(child)
     entries, seats = service.ledger()
     assert {entry.applied_count for entry in entries.values()} == {1}
     assert len(entries) == len(sagas) + len(undone)
