@@ -7,6 +7,7 @@ is the same on any machine: what a guard in CI can hold on to.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -71,6 +72,9 @@ class _NoSink:
 
     def commit(self) -> Mapping[TopicPartition, int]:
         return self._offsets
+
+    def leeway(self) -> float:
+        return math.inf
 
     def abort(self) -> None:
         pass

@@ -181,6 +181,10 @@ class Sink(Protocol):
         """
         ...
 
+    def leeway(self) -> float:
+        """How many times as long the last transaction might have taken, step by step, undoubted."""
+        ...
+
     def abort(self) -> None:
         """Give the open transaction up. No open transaction is no error."""
 

@@ -93,6 +93,8 @@ class TransactionalSink:
         self._begun: Future[Producer] | None = None
         self._bounded = Bounded("sending input positions")
         self._open = False
+        self._slowest_ms = 0.0
+        """What the slowest step of the last transaction took."""
         self._troubles: list[str] = []
         self._ear = Ear(_is_doubtful)
         self._offsets: dict[TopicPartition, int] = {}
@@ -123,6 +125,7 @@ class TransactionalSink:
         # raised by the poll itself.
         self._troubles.clear()
         self._ear.heard.clear()
+        self._slowest_ms = 0.0
         self._offsets, self._refused = {}, {}
         self._call("beginning a transaction", lambda _: producer.begin_transaction())
         self._open = True
@@ -204,6 +207,10 @@ class TransactionalSink:
             raise Doubtful(f"errors during the transaction: {'; '.join(troubles)}")
         return self._offsets
 
+    def leeway(self) -> float:
+        """Give how many times as long the last transaction's slowest step might have taken."""
+        return self._tuning.commit_doubt_ms / max(self._slowest_ms, 1.0)
+
     def abort(self) -> None:
         """Give the open transaction up."""
         if not self._open:
@@ -241,6 +248,7 @@ class TransactionalSink:
                     raise Doubtful(f"gave up after {self._budget_s:.0f} s: {raised}") from error
             else:
                 took_ms = (time.monotonic() - started_s) * 1_000
+                self._slowest_ms = max(self._slowest_ms, took_ms)
                 if took_ms >= self._tuning.commit_doubt_ms:
                     self._troubles.append(f"{doing} took {took_ms:.0f} ms")
                 return

@@ -22,9 +22,10 @@ class WorkerSettings:
     batch_count_max: int = field(default=5_000, metadata={"min": 1, "max": 10_000})
     """Inputs a transaction. Default 5,000: only while a commit takes a second do so many come together;
     at 10 ms they are 250 to 500. At most 300 loses a quarter of the rate there, 100 half."""
-    batch_bytes_max: int = field(default=524_288, metadata={"min": 10_000, "max": 67_108_864})
-    """Bytes after which a transaction takes no further inputs. Default 512 KiB, some 1,300 small ones:
-    compressed, a network of 3 Mbit/s carries them in half a second; a commit of a second is in doubt."""
+    batch_bytes_max: int = field(default=4_194_304, metadata={"min": 10_000, "max": 67_108_864})
+    """Bytes after which a transaction takes no further inputs, at most. Default 4 MiB: it begins with
+    512 KiB, and carries more only while each step of a commit takes a tenth to half of
+    `commit_doubt_ms`: so round trips are long, and there is time to spare."""
     timers_count_max: int = field(default=200, metadata={"min": 1, "max": 10_000})
     """Due timers a shard and transaction: a burst must leave room for new inputs."""
     poll_timeout_ms: int = field(default=100, metadata={"min": 1, "max": 5_000})

@@ -29,6 +29,7 @@ from orchestrator.kafka.base import (
 )
 from orchestrator.observability.counters import Counters
 from orchestrator.observability.log import Bounded, Log
+from orchestrator.runtime.allowance import Allowance
 from orchestrator.runtime.batch import Interpreter, Outbox
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.crash_points import CrashPoint, reach
@@ -113,6 +114,7 @@ class Worker:
         self._busy = False
         """Whether the take-over has work to do at once."""
         self._bisection = Bisection(settings.batch_count_max)
+        self._allowance = Allowance(settings.batch_bytes_max)
         self._distrust: TransactionError | None = None
         """Why the producer must be replaced before it is used again."""
         self._failures_count = 0
@@ -141,9 +143,8 @@ class Worker:
             self._watchdog.stop()
 
     def _turn(self) -> None:
-        room_count = min(_TURN_COUNT, self._bisection.count_max - self._pipeline.open_count())
         self._stages.lap("rest")
-        polled = self._source.poll_batch(room_count, self._patience_s())
+        polled = self._source.poll_batch(self._room_count(), self._patience_s())
         self._stages.lap("drain")
         self._drained = not polled.records
         for rebalance in polled.rebalances:
@@ -158,6 +159,15 @@ class Worker:
             self._work(polled.records)
         self._advance()
         self._keep_house()
+
+    def _room_count(self) -> int:
+        """How many inputs the open transaction has room for, a turn's at most."""
+        open_count, open_bytes = self._pipeline.open_count(), self._pipeline.outbox.bytes_count
+        return min(
+            _TURN_COUNT,
+            self._bisection.count_max - open_count,
+            self._allowance.room_count(open_count, open_bytes),
+        )
 
     def _patience_s(self) -> float:
         """How long the next poll may wait for a record."""
@@ -229,7 +239,7 @@ class Worker:
         """Take over what is committed, and send on its way what is open."""
         pipeline = self._pipeline
         open_count, count_max = pipeline.open_count(), self._bisection.count_max
-        is_heavy = pipeline.outbox.bytes_count >= self._settings.batch_bytes_max
+        is_heavy = pipeline.outbox.bytes_count >= self._allowance.bytes_count
         is_full = open_count >= count_max or is_heavy
         # A take-over has transactions of its own: none may be under way beside them.
         if pipeline.is_committed or is_full or self._taking_over is not None:
@@ -253,6 +263,7 @@ class Worker:
         if outbox is None or not self._attempt(outbox, self._pipeline.wait):
             return
         self._bisection.succeeded(outbox.work)
+        self._allowance.committed(outbox.bytes_count, self._sink.leeway())
         self._holding.succeeded(outbox.shards)
         self._count(outbox)
         self._tell(outbox)
@@ -307,6 +318,7 @@ class Worker:
     def _doubt(self, error: TransactionError) -> None:
         """Replace the producer, and let the changelog say what was committed."""
         self._pipeline.forget()
+        self._allowance.failed()
         self._failures_count += 1
         self._counters.transaction_failures[type(error).__name__] += 1
         self._log.warning("transaction_failed", reason=type(error).__name__, text=str(error))

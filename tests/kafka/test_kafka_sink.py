@@ -235,9 +235,13 @@ def test_a_slow_commit_is_doubtful_and_rotation_goes_on(cluster, reader):
     sink = cluster.sink(commit_doubt_ms=0)
     with pytest.raises(Doubtful, match="took"):
         cluster.commit(sink, topic, b"slow")
+    assert sink.leeway() < 1
     sink.rotate()
 
     assert values(cluster, reader, topic) == [b"slow"]
+    later = cluster.sink(2, commit_doubt_ms=30_000)
+    cluster.commit(later, topic, b"quick")
+    assert later.leeway() > 1
 
 
 def test_an_error_during_the_transaction_is_doubtful(cluster):
