@@ -29,6 +29,7 @@ from orchestrator.codec.records import StepCommand
 from orchestrator.codec.wire import RecordCodec
 from orchestrator.kafka.base import GroupMetadata, Polled, Position, TopicPartition
 from orchestrator.kafka.source import envelopes
+from orchestrator.participant.appetite import Appetite
 from orchestrator.participant.dispatch import Dispatcher
 from orchestrator.participant.handler import bind
 from orchestrator.participant.inbox import Inbox
@@ -102,7 +103,7 @@ class DryParticipant:
             dispatcher=Dispatcher(inbox, runner, self._ledger, lambda: _NOW_MS),
             codec=self._codec,
             letters_topic="flight.dead-letters",
-            count_max=BATCH_COUNT,
+            appetite=Appetite(BATCH_COUNT),
             handling_s_max=10.0,
             now_ms=lambda: _NOW_MS,
         )

@@ -25,6 +25,7 @@ from orchestrator.kafka.base import (
     TopicPartition,
 )
 from orchestrator.observability.lean import structlog
+from orchestrator.participant.appetite import Appetite
 from orchestrator.participant.dispatch import Answered, Dispatcher
 from orchestrator.participant.inbox import Refusal
 
@@ -94,7 +95,7 @@ class Loop:
     codec: RecordCodec
     letters_topic: str
     """Where refused records go; empty if there is no such topic, and then they are only logged."""
-    count_max: int
+    appetite: Appetite
     handling_s_max: float
     now_ms: Callable[[], int]
     monotonic_s: Callable[[], float] = time.monotonic
@@ -111,16 +112,20 @@ class Loop:
 
     def turn(self, stopping: Callable[[], bool]) -> None:
         """Read one batch and answer it."""
-        polled = self.inlet.poll_batch(self.count_max, POLL_S)
+        polled = self.inlet.poll_batch(self.appetite.count, POLL_S)
         self._rebalance(polled)
         for fault in polled.faults:
             self._heed(fault)
         if not polled.records:
             return
+        began_s = self.monotonic_s()
         answered = self.dispatcher.process(polled.records, self._may_begin(stopping))
         self.totals.add(answered)
         letters = self._letters(answered.refusals) if answered.refusals else ()
+        handled_s = self.monotonic_s()
         self.outlet.send([*answered.replies, *letters])
+        sent_s = self.monotonic_s()
+        self.appetite.fed(len(polled.records), handled_s - began_s, sent_s - handled_s)
         self._advance(polled.records, answered.left)
 
     def _may_begin(self, stopping: Callable[[], bool]) -> Callable[[], bool]:

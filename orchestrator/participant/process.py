@@ -17,6 +17,7 @@ from orchestrator.kafka.plain import PlainProducer
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.source import KafkaSource
 from orchestrator.observability.lean import structlog
+from orchestrator.participant.appetite import Appetite
 from orchestrator.participant.dispatch import Dispatcher
 from orchestrator.participant.handler import AnyHandler, bind, ledger_kind
 from orchestrator.participant.inbox import Inbox
@@ -71,7 +72,7 @@ def serve(
             dispatcher=Dispatcher(inbox, runner, ledger, _now_ms, executor),
             codec=codec,
             letters_topic=letters,
-            count_max=settings.commands_count_max,
+            appetite=Appetite(settings.commands_count_max),
             handling_s_max=settings.handling_ms_max / 1_000,
             now_ms=_now_ms,
         )

@@ -28,6 +28,7 @@ from orchestrator.kafka.plain import PlainProducer
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.sink import TransactionalSink
 from orchestrator.kafka.source import KafkaSource
+from orchestrator.participant.appetite import Appetite
 from orchestrator.participant.dispatch import Dispatcher
 from orchestrator.participant.handler import bind
 from orchestrator.participant.inbox import Inbox
@@ -296,7 +297,7 @@ def test_a_death_before_the_replies_commits_nothing(rocks_service):
         ),
         codec=CODEC,
         letters_topic="",
-        count_max=50,
+        appetite=Appetite(50),
         handling_s_max=10,
         now_ms=lambda: 0,
     )
