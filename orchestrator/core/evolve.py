@@ -38,6 +38,7 @@ from orchestrator.errors import StateError
 # Building a tuple subclass this way skips the generated constructor: a third of an event's cost.
 _new = tuple.__new__
 _saga_state = constructor(SagaState)
+_PHASE_BY_NUMBER = {phase.value: phase for phase in Phase}
 
 
 def evolve(state: SagaState | None, event: Event) -> SagaState | None:
@@ -73,8 +74,7 @@ def _evolve_saga(state: SagaState | None, event: Event) -> SagaState | None:
     change = _SAGA_RULES.get(type(event))
     if change is None or state is None or state.phase not in PHASES[type(event)]:
         raise _illegal(state, event)
-    after = change(state, event)
-    return None if after is None else after._replace(sequence=state.sequence + 1)
+    return change(state, event)
 
 
 def _illegal(state: SagaState | None, event: Event) -> StateError:
@@ -217,20 +217,24 @@ def _started(event: SagaStarted) -> SagaState:
     )
 
 
+def _changed(state: SagaState, **fields: Any) -> SagaState:
+    return state._replace(sequence=state.sequence + 1, **fields)
+
+
 def _branch_chosen(state: SagaState, event: BranchChosen) -> SagaState:
     decisions = state.decisions
     if not 0 <= event.decision < len(decisions) or decisions[event.decision]:
         raise _illegal(state, event)
     before, after = decisions[: event.decision], decisions[event.decision + 1 :]
-    return state._replace(decisions=(*before, event.choice, *after))
+    return _changed(state, decisions=(*before, event.choice, *after))
 
 
 def _compensation_started(state: SagaState, event: CompensationStarted) -> SagaState:
-    return state._replace(phase=Phase.COMPENSATING, cause=event.cause, faults=())
+    return _changed(state, phase=Phase.COMPENSATING, cause=event.cause, faults=())
 
 
 def _node_faulted(state: SagaState, event: NodeFaulted) -> SagaState:
-    return state._replace(faults=(*state.faults, event.node))
+    return _changed(state, faults=(*state.faults, event.node))
 
 
 def _retry_ordered(state: SagaState, _: RetryOrdered) -> SagaState:
@@ -240,16 +244,16 @@ def _retry_ordered(state: SagaState, _: RetryOrdered) -> SagaState:
         else step
         for step in state.steps
     )
-    return state._replace(faults=(), steps=steps)
+    return _changed(state, faults=(), steps=steps)
 
 
 def _unchanged(state: SagaState, _: CommandRefused | ReplyIgnored) -> SagaState:
-    return state
+    return _changed(state)
 
 
 def _timer_ignored(state: SagaState, event: TimerIgnored) -> SagaState:
     if event.step == SAGA_TIMER:
-        return state._replace(due_ms=0)
+        return _changed(state, due_ms=0)
     if not 0 <= event.step < len(state.steps):
         raise _illegal(state, event)
     step = state.steps[event.step]._replace(due_ms=0)
@@ -257,15 +261,16 @@ def _timer_ignored(state: SagaState, event: TimerIgnored) -> SagaState:
 
 
 def _deadline_passed(state: SagaState, _: DeadlinePassed) -> SagaState:
-    return state._replace(due_ms=0)
+    return _changed(state, due_ms=0)
 
 
 def _ended(state: SagaState, event: SagaEnded) -> SagaState:
     if event.phase not in PHASES[SagaEnded][state.phase]:
         raise _illegal(state, event)
     # What is remembered of a finished saga is small: it stays only to recognise late duplicates.
-    return state._replace(
-        phase=Phase(event.phase),
+    return _changed(
+        state,
+        phase=_PHASE_BY_NUMBER[event.phase],
         payload=b"",
         due_ms=event.forget_ms,
         steps=tuple([BARE[step.status] for step in state.steps]),

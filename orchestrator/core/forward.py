@@ -9,7 +9,7 @@ from orchestrator.core.state import Consistency, Phase, StepStatus
 from orchestrator.core.tuples import constructor
 from orchestrator.core.values import arguments, evaluate
 
-_step_requested = constructor(StepRequested)
+_step_requested, _saga_ended = constructor(StepRequested), constructor(SagaEnded)
 
 ROOT = 0
 
@@ -130,4 +130,4 @@ def _end(draft: Draft) -> None:
         return
     consistency = Consistency.UNKNOWN if draft.state.lost else Consistency.CONSISTENT
     forget_ms = moment(draft.now_ms, draft.definition.keep_ms)
-    draft.emit(SagaEnded(Phase.COMPLETED, consistency, forget_ms, result or b""))
+    draft.emit(_saga_ended(Phase.COMPLETED, consistency, forget_ms, result or b""))

@@ -14,7 +14,7 @@ from orchestrator.core.state import SagaState
 from orchestrator.core.tuples import constructor
 
 _DO, _UNDO = Direction.DO.value, Direction.UNDO.value
-_send_command = constructor(SendCommand)
+_send_command, _publish_outcome = constructor(SendCommand), constructor(PublishOutcome)
 
 
 def react(definition: Definition, state: SagaState, event: Event) -> tuple[Effect, ...]:
@@ -72,7 +72,7 @@ def _send_undo(
 
 
 def _publish(_: Definition, state: SagaState, event: SagaEnded) -> PublishOutcome:
-    return PublishOutcome(
+    return _publish_outcome(
         state.saga_id,
         state.definition,
         state.version,

@@ -38,6 +38,9 @@ class Written(NamedTuple):
 
 
 _step_command, _change = constructor(StepCommand), constructor(Change)
+_outcome = constructor(Outcome)
+_PHASE_NAMES = {phase.value: phase.name.lower() for phase in Phase}
+_CONSISTENCY_NAMES = {consistency.value: consistency.name.lower() for consistency in Consistency}
 
 
 class Writer:
@@ -141,12 +144,12 @@ class Writer:
     def _outcome(
         self, shard: int, key: bytes, effect: PublishOutcome, now_ms: int
     ) -> Record | Refusal:
-        outcome = Outcome(
+        outcome = _outcome(
             effect.saga_id,
             effect.definition,
             effect.version,
-            Phase(effect.phase).name.lower(),
-            Consistency(effect.consistency).name.lower(),
+            _PHASE_NAMES[effect.phase],
+            _CONSISTENCY_NAMES[effect.consistency],
             effect.sequence,
             effect.started_ms,
             now_ms,

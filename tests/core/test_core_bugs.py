@@ -168,9 +168,7 @@ BUGS = (
     Bug("arm no timer", evolve._attempt_failed, "due_ms=event.due_ms", "due_ms=0", "hangs"),
     # the log
     Bug("no sequence for a step", evolve._with_step, "sequence + 1", "sequence", "I7"),
-    Bug(
-        "no sequence for a saga", evolve._evolve_saga, "state.sequence + 1", "state.sequence", "I7"
-    ),
+    Bug("no sequence for a saga", evolve._changed, "state.sequence + 1", "state.sequence", "I7"),
     Bug(
         "leave out an event",
         Draft.emit,
