@@ -93,7 +93,9 @@ def _parser() -> ArgumentParser:
     verb.add_argument(
         "--only", nargs="+", choices=recovery.SCENARIOS, default=[*recovery.SCENARIOS]
     )
-    verb.add_argument("--levels", type=int, nargs="+", default=[10_000, 100_000], help="of `cold`")
+    verb.add_argument(
+        "--levels", type=int, nargs="+", default=[100_000, 1_000_000], help="of `cold` and `held`"
+    )
     verb = _measuring(verbs, "startup", startup.measure, "imports, --help, a worker's first poll")
     verb.add_argument("--rounds", type=int, default=9)
     verb = _measuring(verbs, "profile", profiling.measure, "flame graphs and stages, with py-spy")
