@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import xml.etree.ElementTree as ET
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from benchmarks.chart import Line, Panel, Point, draw_panels
 from benchmarks.figures import percentiles_ms, spread, steady_rate
 from benchmarks.flame import busy, draw_flame, parse_stacks, self_shares, total_shares
 from benchmarks.rounds import rate, ratios, summarise
-from benchmarks.stages import OTHER, WORKER_STAGES, stage_shares
+from benchmarks.stages import OTHER, PARTICIPANT_STAGES, WORKER_STAGES, stage_shares
 from benchmarks.trip import Confirmed, Trip, flight, on_reserve_flight, trip
 from benchmarks.verdict import compare
 from orchestrator.codec.payloads import AvroPayloads
@@ -95,6 +97,27 @@ main (x.py:3);run_worker (orchestrator/runtime/main.py:1);KafkaSource.poll_batch
 main (x.py:4);run_worker (orchestrator/runtime/main.py:1);0x7f00 (libc.so.6);malloc (libc.so.6) 1
 main (x.py:4);run_worker (orchestrator/runtime/main.py:1);pthread_cond_wait (libc.so.6) 4
 """
+
+
+def frames():
+    """How samples name the functions and methods of our code."""
+    root = Path(__file__).parents[2]
+    for folder in ("orchestrator", "benchmarks"):
+        for path in (root / folder).rglob("*.py"):
+            place = f" ({path.relative_to(root)})"
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.FunctionDef):
+                    yield node.name + place
+                elif isinstance(node, ast.ClassDef):
+                    methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+                    yield from (f"{node.name}.{method.name}{place}" for method in methods)
+
+
+def test_each_mark_of_a_stage_is_of_some_function():
+    ours = list(frames())
+    stages = [*WORKER_STAGES, *PARTICIPANT_STAGES]
+    marks = {mark for stage in stages for mark in stage.marks} - {"Future.result"}
+    assert not {mark for mark in marks if not any(mark in frame for frame in ours)}
 
 
 def test_stacks_are_read_and_sorted_into_stages():
