@@ -22,7 +22,9 @@ WORKER_STAGES = (
     Stage("drain", ("KafkaSource.",)),
     Stage("commit", ("TransactionalSink.begin", "Future.result")),
     Stage("produce", ("TransactionalSink.send",)),
-    Stage("encode", ("Writer.", "snapshots (orchestrator/runtime/transaction.py", "_seal")),
+    Stage(
+        "encode", ("Writer.", "snapshots (orchestrator/runtime/transaction.py", "Transactor._seal")
+    ),
     Stage("decode", ("Reader.", "codec/limits.py", "core/ids.py", "partitioner.py")),
     Stage("typed payloads", ("codec/payloads.py", "definition/binding.py", "runtime/program.py")),
     Stage("store", ("Shard.", "core/state.py", "orchestrator/store/")),

@@ -11,14 +11,13 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from orchestrator.codec.refusals import refuse
-from orchestrator.core.state import BARE, IDLE, Phase, SagaState, StepState, StepStatus
+from orchestrator.core.state import BARE, IDLE, PHASE_BY_NUMBER, SagaState, StepState, StepStatus
 
 _DECISION_MAX = 2
 _SAME_COUNT = 12
 """Fields that state and columns begin with."""
 _status = itemgetter(0)
 _STATUSES = tuple(StepStatus)
-_PHASES = {int(phase): phase for phase in Phase}
 
 
 class StepRow(NamedTuple):
@@ -75,7 +74,7 @@ def pack_state(state: SagaState) -> tuple[Any, ...]:
 
 def unpack_state(row: SnapshotRow) -> SagaState:
     """Read a state. Raises DecodeError: `out_of_range`, `malformed_record`."""
-    phase = _PHASES.get(row.phase)
+    phase = PHASE_BY_NUMBER.get(row.phase)
     if phase is None:
         raise refuse("out_of_range", f"there is no phase {row.phase}")
     if max(row.decisions, default=0) > _DECISION_MAX:

@@ -30,7 +30,16 @@ from orchestrator.core.events import (
     StepUnknown,
     TimerIgnored,
 )
-from orchestrator.core.state import BARE, IDLE, SAGA_TIMER, Phase, SagaState, StepState, StepStatus
+from orchestrator.core.state import (
+    BARE,
+    IDLE,
+    PHASE_BY_NUMBER,
+    SAGA_TIMER,
+    Phase,
+    SagaState,
+    StepState,
+    StepStatus,
+)
 from orchestrator.core.transitions import PHASES, STEPS
 from orchestrator.core.tuples import constructor
 from orchestrator.errors import StateError
@@ -38,7 +47,6 @@ from orchestrator.errors import StateError
 # Building a tuple subclass this way skips the generated constructor: a third of an event's cost.
 _new = tuple.__new__
 _saga_state = constructor(SagaState)
-_PHASE_BY_NUMBER = {phase.value: phase for phase in Phase}
 
 
 def evolve(state: SagaState | None, event: Event) -> SagaState | None:
@@ -270,7 +278,7 @@ def _ended(state: SagaState, event: SagaEnded) -> SagaState:
     # What is remembered of a finished saga is small: it stays only to recognise late duplicates.
     return _changed(
         state,
-        phase=_PHASE_BY_NUMBER[event.phase],
+        phase=PHASE_BY_NUMBER[event.phase],
         payload=b"",
         due_ms=event.forget_ms,
         steps=tuple([BARE[step.status] for step in state.steps]),

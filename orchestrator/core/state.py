@@ -25,6 +25,7 @@ class Phase(IntEnum):
     """Rolled back because somebody asked."""
 
 
+PHASE_BY_NUMBER = {phase.value: phase for phase in Phase}
 TERMINAL = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.CANCELLED})
 
 

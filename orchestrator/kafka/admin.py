@@ -30,11 +30,7 @@ _NEVER_S = 3_600.0
 """The longest that the library may be told to wait. It gives up no question to a coordinator before
 we do: one that it has given up aborts the process as soon as that coordinator is back (an assertion in
 `rd_kafka_enq_once_del_source_return`, librdkafka #4605). We let the client go, and the question with it."""
-_LEADERLESS = errors.STALE | {
-    KafkaError._TIMED_OUT,  # noqa: SLF001
-    KafkaError._TRANSPORT,  # noqa: SLF001
-    KafkaError._DESTROY_BROKER,  # noqa: SLF001
-}
+_LEADERLESS = errors.STALE | {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}  # noqa: SLF001
 _NO_GROUP = frozenset({KafkaError.GROUP_ID_NOT_FOUND})
 _REFUSALS = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
@@ -252,24 +248,21 @@ class KafkaAdmin:
         """
         try:
             return future.result(self._timeout_s + 1)
-        except KafkaException as error:
-            if errors.cause(error).code() in allowed:
+        except (KafkaException, TimeoutError) as error:
+            if isinstance(error, KafkaException) and errors.cause(error).code() in allowed:
                 return None
             refusal = self._refusal(error, doing)
             if isinstance(refusal, Unreachable):
-                self._client = self._connected()
+                self._client = self._connected()  # see _NEVER_S
             raise refusal from error
-        except TimeoutError as error:
-            self._client = self._connected()  # see _NEVER_S
-            raise Unreachable(
-                f"{doing}: {self._settings.bootstrap_servers} does not answer"
-            ) from error
 
-    def _refusal(self, error: KafkaException, doing: str) -> ConfigurationError:
+    def _refusal(self, error: KafkaException | TimeoutError, doing: str) -> ConfigurationError:
+        servers = self._settings.bootstrap_servers
+        if isinstance(error, TimeoutError):
+            return Unreachable(f"{doing}: {servers} does not answer")
         inner = errors.cause(error)
-        text = errors.describe(inner)
         kind = Unreachable if errors.is_unreachable(inner) else ConfigurationError
-        return kind(f"{doing}: {text} (bootstrap_servers={self._settings.bootstrap_servers})")
+        return kind(f"{doing}: {errors.describe(inner)} (bootstrap_servers={servers})")
 
 
 def _refusal(topic: Any, pair: TopicPartition) -> str:

@@ -56,6 +56,8 @@ _MOVING = frozenset(
         KafkaError.REPLICA_NOT_AVAILABLE,
         # A new leader does not know yet up to where its followers have everything.
         KafkaError.OFFSET_NOT_AVAILABLE,
+        # The one that was asked has gone, and the library has forgotten it.
+        KafkaError._DESTROY_BROKER,
     }
 )
 STALE = _MOVING | {KafkaError._NOENT}
@@ -65,8 +67,6 @@ _UNREACHABLE = _MOVING | {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TIMED_OUT,
     KafkaError._RESOLVE,
-    # The coordinator that was asked has gone, and the library has forgotten it.
-    KafkaError._DESTROY_BROKER,
     KafkaError.NETWORK_EXCEPTION,
     # A broker answers, but not yet the one that could: leaders and coordinators move.
     KafkaError.REQUEST_TIMED_OUT,
