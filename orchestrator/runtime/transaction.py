@@ -1,8 +1,8 @@
 """The commit: everything a batch decided goes to Kafka in one transaction, then to the store.
 
-The steps are numbered as in docs/internals.md. The store is written only after Kafka has
-acknowledged the commit, in one write batch a shard that carries the cursor: a crash anywhere
-leaves a store that is behind at most, never ahead.
+The steps are numbered as in docs/internals.md. The store is told only after Kafka has
+acknowledged the commit, in one batch a shard that carries the cursor: a crash anywhere leaves a
+store that is behind at most, never ahead.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class ShardStore(Protocol):
     """One shard's states, timer index and cursor. One owner, one thread.
 
     Every method raises `CorruptStore` if the files cannot be read, `DiskFailed` if the disk refuses
-    (then `close`, and open again: what was applied before is there), and `StateError` once closed.
+    (then `close`, and open again: what was written before is there), and `StateError` once closed.
     """
 
     def get(self, saga_id: str) -> bytes | None:
@@ -72,7 +72,10 @@ class ShardStore(Protocol):
         ...
 
     def apply(self, batch: Batch) -> None:
-        """Take over a batch, all of it or nothing, whenever the process dies."""
+        """Take over a batch: all of it or nothing if the process dies, and none without those before.
+
+        It may be written later, at `close` at last: what a crash costs is in the changelog.
+        """
 
     def replay(self, piece: Piece) -> None:
         """Take over a piece of the changelog: as `apply` does, with less work a record."""

@@ -1,4 +1,4 @@
-"""Child of `test_store_rocks.py`: applies batches until it is killed, telling each that is in."""
+"""Child of `test_store_rocks.py`: applies batches, one a ms by their clock, until it is killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ SAGAS = [f"saga-{index}" for index in range(1_000)]
 
 
 def main() -> None:
-    settings = StoreSettings(cache_bytes=1 << 20, write_buffer_bytes=1 << 18)
+    settings = StoreSettings(
+        cache_bytes=1 << 20, write_buffer_bytes=1 << 18, write_behind_ms=int(sys.argv[2])
+    )
     store = RocksStores(Path(sys.argv[1]), settings).open(1)
     number = store.position()
     while True:
