@@ -7,7 +7,7 @@ log can be folded without the program that wrote it.
 from __future__ import annotations
 
 from enum import IntEnum
-from itertools import compress, count
+from itertools import compress
 from operator import is_not
 from typing import NamedTuple, TypeAlias
 
@@ -161,7 +161,13 @@ def timers(state: SagaState) -> tuple[Timer, ...]:
 
 def reminder(state: SagaState | None) -> Timer | None:
     """The timer that is due first; None if none is armed, or no saga there."""
-    return None if state is None else min(timers(state), default=None)
+    if state is None:
+        return None
+    due_ms, place = state.due_ms, SAGA_TIMER
+    for index, step in enumerate(state.steps):
+        if step.due_ms and (step.due_ms < due_ms or not due_ms):
+            due_ms, place = step.due_ms, index
+    return _timer(due_ms, state.saga_id, place) if due_ms else None
 
 
 def moved_reminder(
@@ -182,12 +188,10 @@ def moved_reminder(
         or len(before.steps) != len(after.steps)
     ):
         return reminder(after)
-    found = held
+    if 0 < after.due_ms < held.due_ms:
+        return reminder(after)
     # Most steps of a long saga are the very same: found out without a line of Python for each.
-    for index in compress(count(), map(is_not, before.steps, after.steps)):
-        due_ms = after.steps[index].due_ms
-        if 0 < due_ms < found.due_ms:
-            found = _timer(due_ms, after.saga_id, index)
-    if 0 < after.due_ms < found.due_ms:
-        found = _timer(after.due_ms, after.saga_id, SAGA_TIMER)
-    return found
+    for step in compress(after.steps, map(is_not, before.steps, after.steps)):
+        if 0 < step.due_ms < held.due_ms:
+            return reminder(after)
+    return held

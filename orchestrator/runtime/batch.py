@@ -271,9 +271,8 @@ def _apply(outbox: Outbox, shard: Shard, decided: list[Decided], written: Writte
     bytes_count = sum([len(value or b"") for _, _, _, value, _ in records])
     overlay = shard.overlay
     transitions = [one[0] for one in decided]
-    for (saga_id, *_), change in zip(
-        transitions, cast("list[Change]", written.changes), strict=True
-    ):
+    changes = cast("list[Change]", written.changes)
+    for (saga_id, _, _, _, _, _), change in zip(transitions, changes, strict=True):
         last = overlay.get(saga_id)
         bytes_count += change[3] if last is None else change[3] - last[3]
         overlay[saga_id] = change

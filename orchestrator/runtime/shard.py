@@ -284,7 +284,7 @@ class Shard:
         moved: dict[str, Timer | None] = {}
         added: list[Timer] = []
         removed: list[Timer] = []
-        for saga_id, (after, before, *_) in self._sealed.items():
+        for saga_id, (after, before, _, _) in self._sealed.items():
             # Of a saga that was out of memory nothing better is known: there it was put last.
             held = held_by(saga_id) or reminder(before)
             found = moved[saga_id] = moved_reminder(held, before, after, now_ms)
@@ -297,7 +297,7 @@ class Shard:
 
     def _remember(self) -> None:
         known, forget = self._known, self._reminders.pop
-        for saga_id, (state, *_) in self._sealed.items():
+        for saga_id, (state, _, _, _) in self._sealed.items():
             known.pop(saga_id, None)
             # Hardly anybody asks for one that has ended: it would only fill the processor's caches.
             if state is not None and state.phase not in TERMINAL:

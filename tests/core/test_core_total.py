@@ -21,7 +21,7 @@ from orchestrator.core.definition import Parallel
 from orchestrator.core.events import SagaForgotten, TimerIgnored
 from orchestrator.core.log import fold
 from orchestrator.core.react import effects
-from orchestrator.core.state import Phase, StepState, StepStatus, Timer, timers
+from orchestrator.core.state import Phase, StepState, StepStatus, Timer, reminder, timers
 
 NOW_MS = 5_000
 DUE_MS = 4_000
@@ -89,6 +89,7 @@ def take(trip, state, command):
         assert (command.step, command.due_ms) not in armed
     assert decision.rejection is None
     assert fold(decision.events, state) == decision.state
+    assert reminder(state) == min(timers(state), default=None)
     effects(trip, decision)
 
 
