@@ -111,6 +111,12 @@ def move_leaders(kafka, names, turn):
     _ask(kafka, _ELECT_LEADERS, 2, b"\0" + _array(elected) + _TIMEOUT)
 
 
+def lead_elsewhere(kafka, node, names):
+    """Let a node lead no partition of these topics."""
+    move_leaders(kafka, names, node)  # whose turn it is: never the one of this number
+    wait_until(lambda: not led_by(kafka, node, names), "other leaders")
+
+
 def _ask(kafka, api, version, body):
     """A request that the client library does not have; complains if it was refused as a whole."""
     host, _, port = kafka.running_nodes[0].address.rpartition(":")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from cluster import coordinator, led_by, wait_in_sync
+from cluster import coordinator, lead_elsewhere, led_by, wait_in_sync
 
 from orchestrator.testing.frame_proxy import Api, Direction
 
@@ -94,6 +94,7 @@ def test_a_worker_cut_off_from_a_coordinator_alone_comes_back(city, proxy, worke
     worker.wait_logged("rebalance", 2)
     other.wait_logged("shard_running")
     node = coordinator(city, role)
+    lead_elsewhere(city.kafka, node, [city.topics.commands])  # or it could not begin a transaction
     proxy.cut(node_address(city.kafka, node))
     city.begin(24)
     worker.wait_logged("transaction_failed")

@@ -37,16 +37,19 @@ def failures(worker):
 
 
 def meet_next_transaction(town, proxy):
-    """An `EndTxn` that is late until the next transaction has written and not sent its offsets."""
+    """An `EndTxn` that is late until the next transaction has written a part and sent no offsets."""
     late = proxy.hold(Api.END_TXN, client=town.prefix)
     town.begin(12)
     late.wait()
     offsets = proxy.hold(Api.ADD_OFFSETS_TO_TXN, client=town.prefix)
     written = proxy.watch(Api.PRODUCE, client=town.prefix)
+    rest = proxy.hold(Api.PRODUCE, client=town.prefix, skip=1, count=None)
     offsets.wait()
     written.wait_answered()
+    rest.wait()
     late.release()
     late.wait_answered()
+    rest.release()
     offsets.release()
 
 
