@@ -314,6 +314,11 @@ class Shard:
             with self._noting_what_breaks():
                 self.store.apply(Batch(self.store.position(), now_ms))
 
+    def write_due(self, now_ms: int) -> None:
+        """Let the store write what has waited for long enough. Raises CorruptStore."""
+        with self._noting_what_breaks():
+            self.store.write_due(now_ms)
+
     def reset(self) -> None:
         """Forget what memory holds; the store speaks from now on."""
         self.forget_overlay()

@@ -533,6 +533,8 @@ class Worker:
         if now_s - self._shown_s >= SHOW_S:
             self._shown_s = now_s
             self._notices.show(self._waiting(), lambda: self._source.group_metadata().member_id)
+            for shard in self._running:  # the last of what they did; nothing may follow for hours
+                shard.write_due(self._clock.now_ms())
         interval_s = self._settings.report_interval_ms / 1_000
         if interval_s and now_s - self._reported_s >= interval_s:
             self._reported_s = now_s

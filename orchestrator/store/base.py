@@ -77,6 +77,9 @@ class ShardStore(Protocol):
         It may be written later, at `close` at last: what a crash costs is in the changelog.
         """
 
+    def write_due(self, now_ms: int) -> None:
+        """Write what was applied and has waited for long enough. `apply` does it; so if none comes."""
+
     def replay(self, piece: Piece) -> None:
         """Take over a piece of the changelog: as `apply` does, with less work a record."""
 

@@ -209,7 +209,11 @@ class RocksStore:
         self._note_progress(batch)
         self._window.remove(batch.timers_removed)
         self._window.add(batch.timers_added)
-        if self._behind.is_due:
+        self.write_due(batch.synced_at_ms)
+
+    def write_due(self, now_ms: int) -> None:
+        """Write what has waited for long enough."""
+        if self._behind.is_due(now_ms):
             self._flush()
 
     def replay(self, piece: Piece) -> None:

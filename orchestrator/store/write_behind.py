@@ -20,7 +20,7 @@ class WriteBehind:
     """Batches folded into one. Pure; whoever holds it writes `merged`, and makes a new one."""
 
     def __init__(self, wait_ms: int) -> None:
-        """Hold nothing. `wait_ms`: how long a batch may wait, by the `synced_at_ms` of later ones."""
+        """Hold nothing. `wait_ms`: how long a batch may wait, since its `synced_at_ms`."""
         self._wait_ms = wait_ms
         self._since_ms: int | None = None
         self._last_ms = 0
@@ -39,13 +39,12 @@ class WriteBehind:
         """By saga id, what is newer than on disk; None: the saga is forgotten."""
         return self._snapshots
 
-    @property
-    def is_due(self) -> bool:
+    def is_due(self, now_ms: int) -> bool:
         """Whether it is time to write: a batch has waited, the clock was set back, or it is much."""
         if self._since_ms is None:
             return False
-        waited_ms = self._last_ms - self._since_ms
-        return not 0 <= waited_ms < self._wait_ms or self._bytes_count >= BYTES_MAX
+        is_waiting = 0 <= now_ms - self._since_ms < self._wait_ms
+        return not is_waiting or self._bytes_count >= BYTES_MAX
 
     def add(self, batch: Batch) -> None:
         """Fold a batch into what is held."""

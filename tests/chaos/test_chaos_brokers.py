@@ -18,7 +18,7 @@ from cluster import (
     topics_of,
     wait_in_sync,
 )
-from town import Town, wait_until
+from town import PATIENCE_S, Town, wait_until
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.local_kafka import LocalKafka
@@ -240,7 +240,8 @@ def test_workers_go_on_while_a_broker_stands_still(city):
     try:
         timed_out = wait_until(lambda: timeouts(worker), "a request without an answer")
         city.begin(60)
-        city.wait_ended()
+        # Each of several clients in a row finds out by a request of its own that waits for 10 s.
+        city.wait_ended(2 * PATIENCE_S)
         assert led - led_by(city.kafka, node, names) == led
     finally:
         thaw_node(city.kafka, node)

@@ -105,6 +105,7 @@ def test_a_store_that_breaks_while_a_transaction_is_put_into_it(town, tmp_path):
     rotten.write_text(town.store_path(0, 1).name)
     town.begin(60)
     town.wait_ended()
+    worker.wait_logged("store_set_aside")
 
     town.check()
     (aside,) = worker.lines("store_set_aside")

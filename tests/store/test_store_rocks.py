@@ -36,7 +36,7 @@ class TestRocksStore(ShardStoreContract):
         return RocksStores(tmp_path / "data", settings)
 
 
-def test_what_is_held_is_written_after_a_while(tmp_path):
+def test_what_waits_is_written_after_a_while(tmp_path):
     stores = RocksStores(tmp_path / "data", replace(SMALL, write_behind_ms=10))
     store = stores.open(1)
     timer = Timer(7, "a", 0)
@@ -47,6 +47,12 @@ def test_what_is_held_is_written_after_a_while(tmp_path):
 
     store.apply(Batch(3, synced_at_ms=110, puts={"b": b"1"}))
     assert store._handles.sagas.get(b"a") == b"2"
+
+    store.apply(Batch(4, synced_at_ms=120, puts={"a": b"3"}))
+    store.write_due(129)
+    assert store._handles.sagas.get(b"a") == b"2"
+    store.write_due(130)
+    assert store._handles.sagas.get(b"a") == b"3"
     store.close()
 
 
