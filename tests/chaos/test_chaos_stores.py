@@ -106,6 +106,7 @@ def test_a_store_that_breaks_while_a_transaction_is_put_into_it(town, tmp_path):
     town.begin(60)
     town.wait_ended()
     worker.wait_logged("store_set_aside")
+    worker.wait_logged("shard_running", 2 * town.partitions)  # all were taken over again
 
     town.check()
     (aside,) = worker.lines("store_set_aside")
