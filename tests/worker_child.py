@@ -83,7 +83,7 @@ def fail_disk_while_there(mark):
 
         return call
 
-    for name in ("_open", "_write_batch", "_write_piece"):
+    for name in ("_open", "_write_piece"):
         setattr(rocks, name, refusing(getattr(rocks, name)))
 
 
@@ -92,16 +92,16 @@ def break_tables_when_told(mark):
 
     RocksDB finds it out by itself, while it compacts them, and refuses to write.
     """
-    write_batch = rocks._write_batch
+    write_piece = rocks._write_piece
 
-    def call(batch, handles):
-        is_told = batch.cursor is not None and mark.exists()
+    def call(piece, handles):
+        is_told = piece.cursor is not None and mark.exists()
         if is_told and mark.read_text() == Path(handles.database.path()).name:
             mark.unlink()
             break_tables(handles)
-        return write_batch(batch, handles)
+        return write_piece(piece, handles)
 
-    rocks._write_batch = call
+    rocks._write_piece = call
 
 
 def break_tables(handles):

@@ -219,9 +219,7 @@ class RocksStore:
     def replay(self, piece: Piece) -> None:
         """Take over a piece of the changelog in one write."""
         self._flush()
-        handles = self._live()
-        with self._typed:
-            handles.database.write(_write_piece(piece, handles))
+        self._write(piece)
         self._note_progress(piece)
         if piece.timers_added or piece.timers_removed:
             self._window.forget()
@@ -317,11 +315,16 @@ class RocksStore:
     def _flush(self) -> None:
         if not self._behind:
             return
-        handles, batch = self._live(), self._behind.merged()
-        with self._typed:
-            handles.database.write(_write_batch(batch, handles))
+        piece = self._behind.merged(self._position, self._synced_at_ms, self._cursor)
+        self._write(piece)
         self._behind = WriteBehind(self._behind_ms)
-        self._bury(len(batch.timers_removed))
+        self._bury(len(piece.timers_removed))
+
+    def _write(self, piece: Piece) -> None:
+        """Let the log have all of it or nothing."""
+        handles = self._live()
+        with self._typed:
+            handles.database.write(_write_piece(piece, handles))
 
     def _scan(self, family: Rdict, start: bytes, count: int) -> list[tuple[bytes, bytes]]:
         self._flush()
@@ -397,22 +400,6 @@ def _open(path: Path, shared: RocksShared) -> _Handles:
     )
 
 
-def _write_batch(batch: Batch, handles: _Handles) -> WriteBatch:
-    write = WriteBatch(raw_mode=True)
-    put, delete = write.put, write.delete
-    sagas, timers, timer_key = handles.saga_family, handles.timer_family, keys.timer_key
-    for saga_id, snapshot in batch.puts.items():
-        put(saga_id.encode("ascii"), snapshot, sagas)
-    for saga_id in batch.deletes:
-        delete(saga_id.encode("ascii"), sagas)
-    for timer in batch.timers_removed:
-        delete(timer_key(timer), timers)
-    for timer in batch.timers_added:
-        put(timer_key(timer), b"", timers)
-    _put_progress(write, batch, handles)
-    return write
-
-
 def _write_piece(piece: Piece, handles: _Handles) -> WriteBatch:
     write = WriteBatch(raw_mode=True)
     put, delete = write.put, write.delete
@@ -427,14 +414,10 @@ def _write_piece(piece: Piece, handles: _Handles) -> WriteBatch:
         delete(key, timers)
     for key in keys.timer_keys(piece.timers_added):
         put(key, b"", timers)
-    _put_progress(write, piece, handles)
-    return write
-
-
-def _put_progress(write: WriteBatch, batch: Batch | Piece, handles: _Handles) -> None:
-    if batch.cursor is not None:
-        write.put(keys.CURSOR, batch.cursor, handles.meta_family)
-    progress = keys.progress(batch.position, batch.synced_at_ms)
+    if piece.cursor is not None:
+        write.put(keys.CURSOR, piece.cursor, handles.meta_family)
+    progress = keys.progress(piece.position, piece.synced_at_ms)
     write.put(keys.PROGRESS, progress, handles.meta_family)
     write.put(keys.POSITION, progress, handles.saga_family)
     write.put(keys.POSITION, progress, handles.timer_family)
+    return write

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core.state import Timer
-from orchestrator.store.base import Batch
+from orchestrator.core.state import RawTimer, Timer
+from orchestrator.store.base import Batch, Piece
 
 BYTES_MAX = 4 * 1024 * 1024
 """Bytes of snapshots taken over until what is left of them is written, however soon."""
 
 
 class WriteBehind:
-    """Batches folded into one. Pure; whoever holds it writes `merged`, and makes a new one."""
+    """Batches folded into one piece. Pure; whoever holds it writes `merged`, and makes a new one."""
 
     def __init__(self, wait_ms: int) -> None:
         """Hold nothing. `wait_ms`: how long a batch may wait, since its `synced_at_ms`."""
         self._wait_ms = wait_ms
         self._since_ms: int | None = None
-        self._last_ms = 0
-        self._position = 0
-        self._cursor: bytes | None = None
         self._snapshots: dict[str, bytes | None] = {}
         self._timers: dict[Timer, bool] = {}
         self._bytes_count = 0
@@ -47,12 +44,9 @@ class WriteBehind:
         return not is_waiting or self._bytes_count >= BYTES_MAX
 
     def add(self, batch: Batch) -> None:
-        """Fold a batch into what is held."""
+        """Fold in what a batch does to sagas and timers."""
         if self._since_ms is None:
             self._since_ms = batch.synced_at_ms
-        self._last_ms, self._position = batch.synced_at_ms, batch.position
-        if batch.cursor is not None:
-            self._cursor = batch.cursor
         self._snapshots.update(batch.puts)
         self._bytes_count += sum(map(len, batch.puts.values()))
         self._snapshots.update(dict.fromkeys(batch.deletes))
@@ -60,15 +54,11 @@ class WriteBehind:
         self._timers.update(dict.fromkeys(batch.timers_removed, False))
         self._timers.update(dict.fromkeys(batch.timers_added, True))
 
-    def merged(self) -> Batch:
-        """All of it as one batch, sorted: the quicker a memtable finds their places."""
-        snapshots, timers = self._snapshots, self._timers
-        return Batch(
-            self._position,
-            self._last_ms,
-            self._cursor,
-            {saga: found for saga in sorted(snapshots) if (found := snapshots[saga]) is not None},
-            tuple(saga for saga, found in snapshots.items() if found is None),
-            tuple(timer for timer, is_armed in timers.items() if is_armed),
-            tuple(timer for timer, is_armed in timers.items() if not is_armed),
-        )
+    def merged(self, position: int, synced_at_ms: int, cursor: bytes | None) -> Piece:
+        """All of it as one piece; where it ends is the store's to say."""
+        added: list[RawTimer] = []
+        removed: list[RawTimer] = []
+        for (due_ms, saga_id, step), is_armed in self._timers.items():
+            (added if is_armed else removed).append((due_ms, saga_id.encode("ascii"), step))
+        snapshots = {saga_id.encode("ascii"): held for saga_id, held in self._snapshots.items()}
+        return Piece(position, synced_at_ms, cursor, snapshots, added, removed)

@@ -120,6 +120,7 @@ def test_tables_that_break_in_use_refuse_the_next_batch_and_let_the_folder_go(tm
 
     with pytest.raises(CorruptStore):
         store.apply(Batch(position=3, synced_at_ms=200, puts={"a": b"2"}))
+    assert keys.read_progress(store._handles.meta.get(keys.PROGRESS))[0] == 2
     store.close()
     stores.set_aside(1)
     assert stores.open(1).position() == 0
