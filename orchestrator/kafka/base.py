@@ -182,7 +182,7 @@ class Sink(Protocol):
         ...
 
     def leeway(self) -> float:
-        """How many times as long the last transaction might have taken, step by step, undoubted."""
+        """How many times as long the last transaction's slowest step might take undoubted."""
         ...
 
     def abort(self) -> None:

@@ -25,6 +25,7 @@ from orchestrator.kafka import errors
 from orchestrator.kafka.base import GroupMetadata, Position, TopicPartition
 from orchestrator.kafka.bounded import Bounded
 from orchestrator.kafka.ear import LOGGER, Ear
+from orchestrator.kafka.patience import Patience
 from orchestrator.kafka.settings import KafkaSettings
 from orchestrator.kafka.threads import yielding
 
@@ -54,8 +55,8 @@ class TransactionSettings:
     """When brokers abort a transaction whose owner is silent, in ms. Default 10,000: until then every
     reader of committed records waits behind it."""
     commit_doubt_ms: int = field(default=1_000, metadata={"min": 10, "max": 30_000})
-    """A step of a transaction slower than this costs the producer its life, in ms. Default 1,000:
-    fifty times a usual commit; a repeated request may still be on its way."""
+    """A step of a transaction that takes so much longer than steps lately took costs the producer its
+    life, in ms. Default 1,000: fifty times a usual commit; a repeated request may still be on its way."""
     linger_ms: int = field(default=2, metadata={"min": 0, "max": 100})
     """How long a record may wait for others of its partition, in ms. Default 2: 1.3 times the rate
     of 0, at no cost in latency."""
@@ -93,6 +94,7 @@ class TransactionalSink:
         self._begun: Future[Producer] | None = None
         self._bounded = Bounded("sending input positions")
         self._open = False
+        self._patience = Patience(self._tuning.commit_doubt_ms)
         self._slowest_ms = 0.0
         """What the slowest step of the last transaction took."""
         self._troubles: list[str] = []
@@ -201,6 +203,7 @@ class TransactionalSink:
                 raise Unwritable(told, frozenset(self._refused)) from error
             raise
         self._open = False
+        self._patience.took(self._slowest_ms)
         producer.poll(0)  # what the library has to say about it
         troubles = [*self._troubles, *self._ear.heard]
         if troubles:
@@ -209,7 +212,7 @@ class TransactionalSink:
 
     def leeway(self) -> float:
         """Give how many times as long the last transaction's slowest step might have taken."""
-        return self._tuning.commit_doubt_ms / max(self._slowest_ms, 1.0)
+        return self._patience.limit_ms / max(self._slowest_ms, 1.0)
 
     def abort(self) -> None:
         """Give the open transaction up."""
@@ -249,7 +252,7 @@ class TransactionalSink:
             else:
                 took_ms = (time.monotonic() - started_s) * 1_000
                 self._slowest_ms = max(self._slowest_ms, took_ms)
-                if took_ms >= self._tuning.commit_doubt_ms:
+                if took_ms >= self._patience.limit_ms:
                     self._troubles.append(f"{doing} took {took_ms:.0f} ms")
                 return
 

@@ -104,6 +104,18 @@ def test_a_slow_commit_costs_the_producer_its_life_and_nothing_else(town, proxy,
     assert failures(worker)[:1] == ["Doubtful"]
 
 
+def test_commits_that_are_always_slow_are_soon_undoubted(town, proxy, behind):
+    worker = behind(transactions={"commit_doubt_ms": 200})
+    slow = proxy.delay(Api.END_TXN, by_ms=400, client=town.prefix, count=None)
+    while len(slow.frames) < 16:
+        town.begin(4)
+        town.wait_ended()
+    commits_count = len(slow.frames)
+
+    town.check()
+    assert 0 < len(failures(worker)) < commits_count / 2
+
+
 def test_a_transaction_that_outlives_its_time_is_aborted_and_done_again(town, proxy, behind):
     worker = behind(transactions={"transaction_timeout_ms": 2_000})
     held = proxy.hold(Api.ADD_OFFSETS_TO_TXN, client=town.prefix, count=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.kafka.patience import Patience
 from orchestrator.runtime.allowance import FIRST_BYTES, Allowance
 
 DOUBT_S = 1.0
@@ -93,6 +94,40 @@ def test_it_is_small_on_a_quick_network(history, bytes_count, leeway):
         allowance.committed(*each)
     allowance.committed(bytes_count, leeway)
     assert allowance.bytes_count == FIRST_BYTES
+
+
+far_networks = st.builds(Network, st.floats(0.41, 3.0), st.floats(1e5, 1e9))
+
+
+def carry_full(network, allowance, patience):
+    """A full transaction, and whether it was in doubt."""
+    took_ms = network.takes_s(allowance.bytes_count) * 1_000
+    is_doubtful = took_ms >= patience.limit_ms
+    patience.took(took_ms)
+    if is_doubtful:
+        allowance.failed()
+    else:
+        allowance.committed(allowance.bytes_count, patience.limit_ms / took_ms)
+    return is_doubtful
+
+
+@given(st.builds(Network, st.floats(0.41, 0.9), st.floats(1e8, 1e9)))
+def test_far_and_wide_it_comes_to_all_that_a_transaction_may_carry(network):
+    allowance, patience = Allowance(MAX_BYTES), Patience(DOUBT_S * 1_000)
+    doubts_count = sum(carry_full(network, allowance, patience) for _ in range(100))
+    assert not doubts_count
+    assert allowance.bytes_count == MAX_BYTES
+
+
+@given(far_networks)
+def test_once_a_network_is_known_its_transactions_are_undoubted_and_bounded(network):
+    allowance, patience = Allowance(MAX_BYTES), Patience(DOUBT_S * 1_000)
+    for _ in range(100):
+        carry_full(network, allowance, patience)
+    for _ in range(100):
+        assert not carry_full(network, allowance, patience)
+        if allowance.bytes_count > FIRST_BYTES:
+            assert network.takes_s(allowance.bytes_count) <= 1.01 * DOUBT_S
 
 
 def test_a_failure_lets_it_begin_anew():
