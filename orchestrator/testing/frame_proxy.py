@@ -309,7 +309,9 @@ class _Link:
 class FrameProxy:
     """The proxy. A context manager; `route` gives the address of a broker as clients shall see it."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = _LOOPBACK) -> None:
+        """Stand before brokers on this machine, at an address of it that clients reach."""
+        self._host = host
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._rules: list[Catch] = []
@@ -343,11 +345,11 @@ class FrameProxy:
             task.add_done_callback(self._tasks.discard)
 
         async def listen() -> int:
-            server = await asyncio.start_server(accept, _LOOPBACK, 0, limit=_BUFFER_BYTES)
+            server = await asyncio.start_server(accept, self._host, 0, limit=_BUFFER_BYTES)
             self._servers.append(server)
             return int(server.sockets[0].getsockname()[1])
 
-        address = f"{_LOOPBACK}:{self._run(listen())}"
+        address = f"{self._host}:{self._run(listen())}"
         self._routes.add(address)
         return address
 
@@ -510,7 +512,7 @@ class FrameProxy:
         client_reader: asyncio.StreamReader,
         client_writer: asyncio.StreamWriter,
     ) -> None:
-        server = f"{_LOOPBACK}:{client_writer.get_extra_info('sockname')[1]}"
+        server = f"{self._host}:{client_writer.get_extra_info('sockname')[1]}"
         try:
             if server in self._refused:
                 raise ConnectionRefusedError

@@ -42,6 +42,8 @@ PATIENCE_S = 45.0
 ACCOUNTS_COUNT = 20
 OPENING_CENTS = 10_000
 LOG_SHOWN_CHARS = 4_000
+PLAINTEXT = {"security_protocol": "plaintext", "allow_plaintext": True}
+"""For brokers that are not on this machine, as far as a process can see."""
 KINDS = ("m-ok", "s-ok", "m-poor", "s-closed", "h-any", "m-ok")
 """Which saga, and how it must end: a saga's id says it all."""
 ENDS = {
@@ -169,6 +171,9 @@ class Process:
 class Town:
     """An installation of its own on a cluster that others may use as well."""
 
+    opening_cents = OPENING_CENTS
+    """What each account of the bank has at first."""
+
     def __init__(self, kafka, prefix, folder, partitions=2, profile="development"):
         self.kafka, self.prefix, self.folder = kafka, prefix, Path(folder)
         self.partitions, self.profile = partitions, profile
@@ -183,6 +188,8 @@ class Town:
         self.participants = self._participant_names()
         self.space = sys.modules[self.sagas["move"].spec.function.__module__]
         self.processes, self.started = [], Counter()
+        self.road = ()
+        """How the command of whoever is `proxied` begins if it lives behind a road (`road.Road`)."""
         self.acknowledged, self.ended, self.doubled = set(), {}, set()
         self._next, self._starts, self.differing = 0, {}, []
         self._create_topics()
@@ -244,7 +251,7 @@ class Town:
             "servers": self._servers(proxied),
             "settings": settings or {},
             "transactions": transactions or {},
-            "kafka": kafka or {},
+            "kafka": {**(PLAINTEXT if self.road and proxied else {}), **(kafka or {})},
             "planted": planted,
             "jumps": list(jumps),
             "free": str(free),
@@ -255,7 +262,8 @@ class Town:
             "session_ms": session_ms,
         }
         command = [sys.executable, str(HERE.parent / "worker_child.py"), json.dumps(asked)]
-        return self._run(f"worker-{ordinal}", command, ORCHESTRATOR_CRASH=crash)
+        road = self.road if proxied else ()
+        return self._run(f"worker-{ordinal}", [*road, *command], ORCHESTRATOR_CRASH=crash)
 
     def participant(self, name, *, proxied=False):
         """Start `bank` or `post`."""
@@ -264,7 +272,12 @@ class Town:
         command = [sys.executable, "-m", "orchestrator", "participant", full, *ledgers]
         command += ["--modules", str(self.program), "--prefix", self.prefix]
         command += ["--bootstrap-servers", self._servers(proxied)]
-        return self._run(name, command)
+        if not (self.road and proxied):
+            return self._run(name, command)
+        environment = {
+            f"SAGA_{key.upper()}": str(value).lower() for key, value in PLAINTEXT.items()
+        }
+        return self._run(name, [*self.road, *command], **environment)
 
     def open_shop(self):
         """Start both participants."""
@@ -354,7 +367,7 @@ class Town:
             return self._made(kind, shard)
         source = f"account-{number % ACCOUNTS_COUNT}"
         target = f"saving-{number * 7 % ACCOUNTS_COUNT}" + ("-closed" if end == "closed" else "")
-        cents = 10 * OPENING_CENTS * ACCOUNTS_COUNT if end == "poor" else number % 7 + 1
+        cents = 10 * self.opening_cents * ACCOUNTS_COUNT if end == "poor" else number % 7 + 1
         transfer = self.space.Transfer(source=source, target=target, amount_cents=cents)
         return saga_id, self.sagas[SAGAS[letter]].given(transfer)
 
@@ -430,7 +443,7 @@ class Town:
         changes = self._table("bank", "changes")
         return [
             *checkers.check_all(self.history),
-            *checkers.conserved(0, changes.values(), -OPENING_CENTS),
+            *checkers.conserved(0, changes.values(), -self.opening_cents),
             *checkers.bad_input_accounted(self.history, dict(bad)),
             *self._foreign_dead_letters(dict(bad)),
             *self._ends_as_named(),
@@ -537,6 +550,7 @@ class Town:
         text = (HERE / "bank_program.py").read_text()
         for name in ("bank", "post"):
             text = text.replace(f'Participant("{name}")', f'Participant("{name}-{suffix}")')
+        text = text.replace(f"= {OPENING_CENTS:_}\n", f"= {self.opening_cents:_}\n")
         path = self.folder / f"bank_{suffix}.py"
         path.write_text(text)
         return path
