@@ -25,7 +25,7 @@ class WorkerSettings:
     batch_bytes_max: int = field(default=4_194_304, metadata={"min": 10_000, "max": 67_108_864})
     """Bytes after which a transaction takes no further inputs, at most. Default 4 MiB: it begins with
     512 KiB, and carries more only while each step of a commit takes a tenth to half of
-    `commit_doubt_ms`: so round trips are long, and there is time to spare."""
+    the time after which it would be in doubt: so round trips are long, and there is time to spare."""
     timers_count_max: int = field(default=200, metadata={"min": 1, "max": 10_000})
     """Due timers a shard and transaction: a burst must leave room for new inputs."""
     poll_timeout_ms: int = field(default=100, metadata={"min": 1, "max": 5_000})
