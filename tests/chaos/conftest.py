@@ -18,9 +18,11 @@ SYSTEM_FIXTURES = {
     "hamlet",
     "trio",
     "harbour",
+    "outpost",
 }
 LONG = {
     "test_chaos_crashes",
+    "test_chaos_distance",
     "test_chaos_fences",
     "test_chaos_groups",
     "test_chaos_load",

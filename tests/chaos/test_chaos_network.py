@@ -5,8 +5,6 @@ Workers come through the frame proxy, which stands before each broker; who judge
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from cluster import coordinator, lead_elsewhere, led_by, wait_in_sync
 
@@ -139,12 +137,12 @@ def distant(city):
 
 
 def test_everything_ends_on_a_slow_network(city, proxy, distant, record_property):
-    quick = rate(city)
+    quick = city.rate(IN_FLIGHT_COUNT)
     city.wait_ended()
     distant.wait_logged("counters", len(distant.lines("counters")) + 1)  # of the quick ones, too
     before = distant.lines("counters")[-1]
     proxy.slow_down(delay_ms=100)
-    slow = rate(city)
+    slow = city.rate(IN_FLIGHT_COUNT)
     city.wait_ended()
     proxy.mend()
 
@@ -160,31 +158,13 @@ def test_everything_ends_on_a_slow_network(city, proxy, distant, record_property
 
 def test_everything_ends_when_a_slow_network_becomes_narrow(city, proxy, distant, record_property):
     proxy.slow_down(delay_ms=100)
-    keep_in_flight(city)  # transactions become as large as they ever are
+    city.keep_in_flight(IN_FLIGHT_COUNT)  # transactions become as large as they ever are
     doubts_count = len(distant.lines("transaction_failed"))
     proxy.slow_down(delay_ms=100, bytes_per_s=NARROW_BYTES_PER_S)
-    keep_in_flight(city)
+    city.keep_in_flight(IN_FLIGHT_COUNT)
     proxy.mend()
 
     city.wait_ended()
     record_property("doubts_count", len(distant.lines("transaction_failed")) - doubts_count)
     assert distant.code is None
     city.check()
-
-
-def rate(city):
-    """Sagas a second with always as many in flight, once as many have ended."""
-    keep_in_flight(city)
-    began_s = time.monotonic()
-    keep_in_flight(city)
-    return IN_FLIGHT_COUNT / (time.monotonic() - began_s)
-
-
-def keep_in_flight(city):
-    """Let one saga begin for each that ends, until as many have ended as are in flight."""
-    wanted_count = len(city.ended) + IN_FLIGHT_COUNT
-    deadline_s = time.monotonic() + 100
-    while len(city.ended) < wanted_count:
-        assert time.monotonic() < deadline_s, city.report()
-        city.begin(IN_FLIGHT_COUNT - city.open_count, ["m-ok"])
-        city.look()

@@ -242,6 +242,7 @@ class Town:
         is put into it, `schemas` the folder of the payloads' schemas; `standby` are the settings
         of its standby, without which it has none.
         """
+        road = self.road if proxied else ()
         asked = {
             "parent": os.getpid(),
             "modules": str(self.program),
@@ -251,7 +252,7 @@ class Town:
             "servers": self._servers(proxied),
             "settings": settings or {},
             "transactions": transactions or {},
-            "kafka": {**(PLAINTEXT if self.road and proxied else {}), **(kafka or {})},
+            "kafka": {**(PLAINTEXT if road else {}), **(kafka or {})},
             "planted": planted,
             "jumps": list(jumps),
             "free": str(free),
@@ -262,7 +263,6 @@ class Town:
             "session_ms": session_ms,
         }
         command = [sys.executable, str(HERE.parent / "worker_child.py"), json.dumps(asked)]
-        road = self.road if proxied else ()
         return self._run(f"worker-{ordinal}", [*road, *command], ORCHESTRATOR_CRASH=crash)
 
     def participant(self, name, *, proxied=False):
@@ -272,12 +272,9 @@ class Town:
         command = [sys.executable, "-m", "orchestrator", "participant", full, *ledgers]
         command += ["--modules", str(self.program), "--prefix", self.prefix]
         command += ["--bootstrap-servers", self._servers(proxied)]
-        if not (self.road and proxied):
-            return self._run(name, command)
-        environment = {
-            f"SAGA_{key.upper()}": str(value).lower() for key, value in PLAINTEXT.items()
-        }
-        return self._run(name, [*self.road, *command], **environment)
+        road = self.road if proxied else ()
+        allowed = {f"SAGA_{key.upper()}": str(value).lower() for key, value in PLAINTEXT.items()}
+        return self._run(name, [*road, *command], **(allowed if road else {}))
 
     def open_shop(self):
         """Start both participants."""
@@ -334,6 +331,24 @@ class Town:
         self._starts.update(wanted)
         self.client.start_many(wanted, lambda receipt: self.acknowledged.add(receipt.saga))
         return [saga_id for saga_id, _ in wanted]
+
+    def keep_in_flight(self, count, patience_s=100):
+        """Let one saga begin for each that ends, until as many have ended as are in flight."""
+        wanted_count = len(self.ended) + count
+        deadline_s = time.monotonic() + patience_s
+        while len(self.ended) < wanted_count:
+            assert time.monotonic() < deadline_s, self.report()
+            # Not `open_count`, which takes its time with so many.
+            missing_count = count - (len(self.acknowledged) - len(self.ended))
+            self.begin(max(0, min(missing_count, 1_000)), ["m-ok"])
+            self.look(0.02)
+
+    def rate(self, count, patience_s=100):
+        """Sagas a second with always so many in flight, once as many have ended."""
+        self.keep_in_flight(count, patience_s)
+        began_s = time.monotonic()
+        self.keep_in_flight(count, patience_s)
+        return count / (time.monotonic() - began_s)
 
     def begin_again(self, saga_id):
         """Send the start of a saga once more; it must change nothing."""
