@@ -6,6 +6,7 @@ Worker and participants live behind a road to three brokers; who starts and judg
 from __future__ import annotations
 
 import pytest
+import traffic
 from road import Road, is_possible
 from town import Town
 
@@ -65,11 +66,11 @@ def test_half_of_the_rate_is_left_far_away_and_when_packets_get_lost(
 ):
     def rate(name, **quality):
         road.set(**quality)
-        per_s = outpost.rate(IN_FLIGHT_COUNT, PATIENCE_S)
+        per_s = traffic.rate(outpost, IN_FLIGHT_COUNT, PATIENCE_S)
         record_property(f"{name}_per_s", per_s)
         return per_s
 
-    outpost.keep_in_flight(IN_FLIGHT_COUNT, PATIENCE_S)  # warm
+    traffic.keep_in_flight(outpost, IN_FLIGHT_COUNT, PATIENCE_S)  # warm
     near = rate("near")
     lossy = rate("lossy", loss=LOSS)
     assert min(road.set()) > 0  # packets came, and some were lost

@@ -6,6 +6,7 @@ Workers come through the frame proxy, which stands before each broker; who judge
 from __future__ import annotations
 
 import pytest
+import traffic
 from cluster import coordinator, lead_elsewhere, led_by, wait_in_sync
 
 from orchestrator.testing.frame_proxy import Api, Direction
@@ -137,12 +138,12 @@ def distant(city):
 
 
 def test_everything_ends_on_a_slow_network(city, proxy, distant, record_property):
-    quick = city.rate(IN_FLIGHT_COUNT)
+    quick = traffic.rate(city, IN_FLIGHT_COUNT)
     city.wait_ended()
     distant.wait_logged("counters", len(distant.lines("counters")) + 1)  # of the quick ones, too
     before = distant.lines("counters")[-1]
     proxy.slow_down(delay_ms=100)
-    slow = city.rate(IN_FLIGHT_COUNT)
+    slow = traffic.rate(city, IN_FLIGHT_COUNT)
     city.wait_ended()
     proxy.mend()
 
@@ -158,10 +159,10 @@ def test_everything_ends_on_a_slow_network(city, proxy, distant, record_property
 
 def test_everything_ends_when_a_slow_network_becomes_narrow(city, proxy, distant, record_property):
     proxy.slow_down(delay_ms=100)
-    city.keep_in_flight(IN_FLIGHT_COUNT)  # transactions become as large as they ever are
+    traffic.keep_in_flight(city, IN_FLIGHT_COUNT)  # transactions become as large as they ever are
     doubts_count = len(distant.lines("transaction_failed"))
     proxy.slow_down(delay_ms=100, bytes_per_s=NARROW_BYTES_PER_S)
-    city.keep_in_flight(IN_FLIGHT_COUNT)
+    traffic.keep_in_flight(city, IN_FLIGHT_COUNT)
     proxy.mend()
 
     city.wait_ended()

@@ -332,24 +332,6 @@ class Town:
         self.client.start_many(wanted, lambda receipt: self.acknowledged.add(receipt.saga))
         return [saga_id for saga_id, _ in wanted]
 
-    def keep_in_flight(self, count, patience_s=100):
-        """Let one saga begin for each that ends, until as many have ended as are in flight."""
-        wanted_count = len(self.ended) + count
-        deadline_s = time.monotonic() + patience_s
-        while len(self.ended) < wanted_count:
-            assert time.monotonic() < deadline_s, self.report()
-            # Not `open_count`, which takes its time with so many.
-            missing_count = count - (len(self.acknowledged) - len(self.ended))
-            self.begin(max(0, min(missing_count, 1_000)), ["m-ok"])
-            self.look(0.02)
-
-    def rate(self, count, patience_s=100):
-        """Sagas a second with always so many in flight, once as many have ended."""
-        self.keep_in_flight(count, patience_s)
-        began_s = time.monotonic()
-        self.keep_in_flight(count, patience_s)
-        return count / (time.monotonic() - began_s)
-
     def begin_again(self, saga_id):
         """Send the start of a saga once more; it must change nothing."""
         self.client.start(self._starts[saga_id], saga_id=saga_id)
